@@ -1,0 +1,195 @@
+package plan
+
+import (
+	"encoding/binary"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The methods below append one call each, for the calls that starts need.
+// They take the side that makes the call, then the operands in the order of
+// the manual page.
+
+// Fd is a descriptor operand that is a constant, such as unix.AT_FDCWD.
+func Fd(n int) Arg { return Int(int64(n)) }
+
+// CWD is AT_FDCWD.
+var CWD = Fd(unix.AT_FDCWD)
+
+// InRoot resolves a path as if the directory were "/", and refuses the magic
+// links of procfs: no path of an image leaves the root (CVE-2021-30465,
+// CVE-2024-21626).
+const InRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+
+// Openat2 opens path below dir. O_CLOEXEC is added.
+func (p *Plan) Openat2(side Side, name string, dir Arg, path string, flags, mode int, resolve uint64, opts ...Opt) Slot {
+	how := p.Words(MemOpenHow, uint64(flags|unix.O_CLOEXEC), uint64(mode), resolve)
+	return p.Open(side, name, unix.SYS_OPENAT2, []Arg{dir, p.Str(path), how, Int(24)}, opts...)
+}
+
+// OpenInto is Openat2 into a slot that exists, for a second try.
+func (p *Plan) OpenInto(side Side, s Slot, dir Arg, path string, flags int, resolve uint64, opts ...Opt) {
+	how := p.Words(MemOpenHow, uint64(flags|unix.O_CLOEXEC), 0, resolve)
+	p.Call(side, unix.SYS_OPENAT2, []Arg{dir, p.Str(path), how, Int(24)}, append(opts, Out(s))...)
+}
+
+// Mkdirat makes a directory.
+func (p *Plan) Mkdirat(side Side, dir Arg, path string, mode uint32, opts ...Opt) {
+	p.Call(side, unix.SYS_MKDIRAT, []Arg{dir, p.Str(path), Int(mode)}, opts...)
+}
+
+// Mknodat makes a device node, or with S_IFREG an empty file.
+func (p *Plan) Mknodat(side Side, dir Arg, path string, mode uint32, dev uint64, opts ...Opt) {
+	p.Call(side, unix.SYS_MKNODAT, []Arg{dir, p.Str(path), Int(mode), Int(dev)}, opts...)
+}
+
+// Symlinkat makes a symbolic link.
+func (p *Plan) Symlinkat(side Side, target string, dir Arg, path string, opts ...Opt) {
+	p.Call(side, unix.SYS_SYMLINKAT, []Arg{p.Str(target), dir, p.Str(path)}, opts...)
+}
+
+// Write writes all of text in one call; less is a failure.
+func (p *Plan) Write(side Side, fd Arg, text string, opts ...Opt) {
+	p.Call(side, unix.SYS_WRITE, []Arg{fd, p.Str(text), Int(len(text))}, opts...)
+}
+
+// Close closes a descriptor.
+func (p *Plan) Close(side Side, fd Arg) { p.Call(side, unix.SYS_CLOSE, []Arg{fd}) }
+
+// Fsopen opens a file system context.
+func (p *Plan) Fsopen(side Side, fstype string, opts ...Opt) Slot {
+	return p.Open(side, "fs:"+fstype, unix.SYS_FSOPEN, []Arg{p.Str(fstype), Int(unix.FSOPEN_CLOEXEC)}, opts...)
+}
+
+// FsString sets a string parameter of a file system context.
+func (p *Plan) FsString(side Side, fs Slot, key, value string) {
+	p.Call(side, unix.SYS_FSCONFIG, []Arg{fs.Arg(), Int(unix.FSCONFIG_SET_STRING), p.Str(key), p.Str(value), Int(0)})
+}
+
+// FsFlag sets a parameter without value.
+func (p *Plan) FsFlag(side Side, fs Slot, key string) {
+	p.Call(side, unix.SYS_FSCONFIG, []Arg{fs.Arg(), Int(unix.FSCONFIG_SET_FLAG), p.Str(key), Int(0), Int(0)})
+}
+
+// FsFd sets a parameter to a descriptor.
+func (p *Plan) FsFd(side Side, fs Slot, key string, fd Arg) {
+	p.Call(side, unix.SYS_FSCONFIG, []Arg{fs.Arg(), Int(unix.FSCONFIG_SET_FD), p.Str(key), Int(0), fd})
+}
+
+// FsCreate makes the superblock.
+func (p *Plan) FsCreate(side Side, fs Slot, opts ...Opt) {
+	p.Call(side, unix.SYS_FSCONFIG, []Arg{fs.Arg(), Int(unix.FSCONFIG_CMD_CREATE), Int(0), Int(0), Int(0)}, opts...)
+}
+
+// Fsmount makes a detached mount of a file system context. The attrs are
+// MOUNT_ATTR_*.
+func (p *Plan) Fsmount(side Side, name string, fs Slot, attrs int, opts ...Opt) Slot {
+	return p.Open(side, name, unix.SYS_FSMOUNT, []Arg{fs.Arg(), Int(unix.FSMOUNT_CLOEXEC), Int(attrs)}, opts...)
+}
+
+// OpenTree makes a detached copy of the mount at dir/path. An empty path
+// means dir itself.
+func (p *Plan) OpenTree(side Side, name string, dir Arg, path string, recursive bool, opts ...Opt) Slot {
+	flags := unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	if path == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	return p.Open(side, name, unix.SYS_OPEN_TREE, []Arg{dir, p.Str(path), Int(flags)}, opts...)
+}
+
+// Attrs is what mount_setattr changes.
+type Attrs struct {
+	Set, Clear, Propagation uint64
+	UserNS                  Slot // for MOUNT_ATTR_IDMAP
+}
+
+// MountSetattr changes the attributes of the mount that fd stands for.
+func (p *Plan) MountSetattr(side Side, fd Arg, recursive bool, a Attrs, opts ...Opt) {
+	flags := unix.AT_EMPTY_PATH
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	attr := p.Words(MemMountAttr, a.Set, a.Clear, a.Propagation, 0)
+	if a.UserNS != 0 {
+		p.StoreSlot(side, attr, 24, a.UserNS)
+	}
+	p.Call(side, unix.SYS_MOUNT_SETATTR, []Arg{fd, p.Str(""), Int(flags), attr, Int(32)}, opts...)
+}
+
+// MoveMount attaches the mount that from stands for on top of the file or
+// directory that to stands for.
+func (p *Plan) MoveMount(side Side, from, to Arg, opts ...Opt) {
+	empty := p.Str("")
+	p.Call(side, unix.SYS_MOVE_MOUNT, []Arg{
+		from, empty, to, empty,
+		Int(unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH),
+	}, opts...)
+}
+
+// StoreSlot writes the low 32 bits of s to offset off of the memory in.
+func (p *Plan) StoreSlot(side Side, in Arg, off int, s Slot) {
+	m := p.Mem[in.val]
+	p.Mem = append(p.Mem, Mem{Off: m.Off + off, Len: 4})
+	p.Call(side, Store, []Arg{{memory, uint64(len(p.Mem) - 1)}, s.Arg()})
+}
+
+// Prctl appends a prctl call.
+func (p *Plan) Prctl(side Side, option int, a2, a3 uint64, opts ...Opt) {
+	p.Call(side, unix.SYS_PRCTL, []Arg{Int(option), Int(a2), Int(a3), Int(0), Int(0)}, opts...)
+}
+
+// Setns joins the namespace that fd stands for.
+func (p *Plan) Setns(side Side, fd Slot, nstype int, opts ...Opt) {
+	p.Call(side, unix.SYS_SETNS, []Arg{fd.Arg(), Int(nstype)}, opts...)
+}
+
+// Rlimit sets a limit of the calling process.
+func (p *Plan) Rlimit(side Side, resource int, soft, hard uint64, opts ...Opt) {
+	p.Call(side, unix.SYS_PRLIMIT64, []Arg{Int(0), Int(resource), p.Words(MemRlimit, soft, hard), Int(0)}, opts...)
+}
+
+// CloseRange closes the descriptors from first to last.
+func (p *Plan) CloseRange(first, last uint32) {
+	p.Call(InChild, unix.SYS_CLOSE_RANGE, []Arg{Int(first), Int(last), Int(0)})
+}
+
+// Gate makes the child wait until one byte can be read from fd. The end of
+// the pipe (the engine is gone) is a failure.
+func (p *Plan) Gate(fd Slot) {
+	p.Call(InChild, unix.SYS_READ, []Arg{fd.Arg(), p.Bytes(make([]byte, 8)), Int(1)}, Want(1))
+}
+
+// Program puts a classic BPF program and its sock_fprog into memory.
+func (p *Plan) Program(insns []unix.SockFilter) Arg {
+	b := make([]byte, 0, 8*len(insns))
+	for _, i := range insns {
+		b = binary.LittleEndian.AppendUint16(b, i.Code)
+		b = append(b, i.Jt, i.Jf)
+		b = binary.LittleEndian.AppendUint32(b, i.K)
+	}
+	code := p.Bytes(b)
+	prog := p.add([]byte{byte(len(insns)), byte(len(insns) >> 8), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, MemProgram, 8)
+	p.Pointer(prog, 8, code)
+	return prog
+}
+
+// execErrnos are what one candidate of a PATH search may answer without
+// ending the search, as execvp(3) does it.
+var execErrnos = []syscall.Errno{unix.ENOENT, unix.ENOTDIR, unix.EACCES}
+
+// Exec appends one execve for each candidate path. With a single candidate
+// every error is final.
+func (p *Plan) Exec(candidates, argv, env []string) {
+	av, ev := p.Vector(argv), p.Vector(env)
+	for _, c := range candidates {
+		var opts []Opt
+		if len(candidates) > 1 {
+			opts = []Opt{OK(execErrnos...)}
+		}
+		p.Call(InChild, unix.SYS_EXECVE, []Arg{p.Str(c), av, ev}, opts...)
+	}
+}
