@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/spec"
+)
+
+// nsMode is where a namespace comes from.
+type nsMode struct {
+	host bool   // the host's
+	path string // of one to join; empty with !host is a new one
+	word string // the mode as a plain word: private, shareable, none
+}
+
+// namespaceMode reads a mode: one of words (the first is the default), host,
+// or ns:PATH.
+func namespaceMode(option, mode string, words ...string) (nsMode, error) {
+	if mode == "" {
+		mode = words[0]
+	}
+	if p, ok := strings.CutPrefix(mode, "ns:"); ok {
+		if !path.IsAbs(p) {
+			return nsMode{}, fault.New(fault.Invalid, "--%s %s: the path of a namespace must be absolute", option, mode)
+		}
+		return nsMode{path: path.Clean(p), word: "ns"}, nil
+	}
+	for _, w := range words {
+		if mode == w {
+			return nsMode{host: w == "host", word: w}, nil
+		}
+	}
+	if strings.HasPrefix(mode, "container:") {
+		return nsMode{}, fault.New(fault.Unsupported, "--%s %s: sharing the namespace of a container is not supported yet", option, mode)
+	}
+	return nsMode{}, fault.New(fault.Invalid, "--%s: invalid mode %q", option, mode)
+}
+
+func (m nsMode) option(t specs.LinuxNamespaceType) spec.Option {
+	if m.host {
+		return spec.HostNamespace(t)
+	}
+	return spec.Namespace(t, m.path)
+}
+
+// modes are the namespace modes of one container.
+type modes struct {
+	net, ipc, pid, uts, cgroup, user nsMode
+}
+
+func namespaceModes(c *ContainerConfig) (m modes, err error) {
+	h := &c.HostConfig
+	for _, n := range [...]struct {
+		to     *nsMode
+		option string
+		mode   string
+		words  []string
+	}{
+		{&m.net, "network", h.NetworkMode, []string{"none", "host", "default"}},
+		{&m.ipc, "ipc", h.IpcMode, []string{"private", "host", "shareable", "none"}},
+		{&m.pid, "pid", h.PidMode, []string{"private", "host"}},
+		{&m.uts, "uts", h.UTSMode, []string{"private", "host"}},
+		{&m.cgroup, "cgroupns", h.CgroupnsMode, []string{"private", "host"}},
+		{&m.user, "userns", h.UsernsMode, []string{"host", "private"}},
+	} {
+		if n.option == "network" && !networkKnown(n.mode) {
+			return m, fault.WithHint(fault.New(fault.Unsupported, "network %s: networks are not supported yet", n.mode), "use --network none or host")
+		}
+		if *n.to, err = namespaceMode(n.option, n.mode, n.words...); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+func networkKnown(mode string) bool {
+	switch mode {
+	case "", "none", "host", "default":
+		return true
+	}
+	return strings.HasPrefix(mode, "ns:") || strings.HasPrefix(mode, "container:")
+}
+
+// namespaces gives the options for the modes.
+func namespaces(in *ComposeInput, m *modes) ([]spec.Option, error) {
+	opts := []spec.Option{
+		m.net.option(specs.NetworkNamespace),
+		m.ipc.option(specs.IPCNamespace),
+		m.pid.option(specs.PIDNamespace),
+		m.uts.option(specs.UTSNamespace),
+		m.cgroup.option(specs.CgroupNamespace),
+	}
+	if in.Facts.NoCgroupNS && !m.cgroup.host {
+		return nil, fault.New(fault.Unsupported, "this kernel has no cgroup namespaces (CONFIG_CGROUPS)")
+	}
+	if m.user.word == "private" {
+		if len(in.Facts.UIDMap) == 0 || len(in.Facts.GIDMap) == 0 {
+			return nil, fault.WithHint(fault.New(fault.Unsupported, "--userns private: no ids are set aside for containers"),
+				"add a range for tare to /etc/subuid and /etc/subgid")
+		}
+		if in.Config.HostConfig.Privileged {
+			return nil, fault.New(fault.Invalid, "privileged mode is incompatible with user namespaces")
+		}
+		if m.pid.host {
+			return nil, fault.New(fault.Invalid, "cannot share the host PID namespace when user namespaces are enabled")
+		}
+		opts = append(opts, spec.UserNamespace(in.Facts.UIDMap, in.Facts.GIDMap))
+	} else if m.user.path != "" {
+		opts = append(opts, spec.Namespace(specs.UserNamespace, m.user.path))
+	}
+	if m.user.word != "host" && m.net.host {
+		// sysfs shows the network namespace that mounts it, and the kernel gives
+		// the mount only to the owner of that namespace: bind the host's.
+		opts = append(opts, spec.BindMount("/sys", "/sys", "ro", "nosuid", "noexec", "nodev"))
+	}
+	switch m.ipc.word {
+	case "host":
+		opts = append(opts, spec.BindMount("/dev/shm", "/dev/shm"))
+	case "none":
+		opts = append(opts, spec.NoMount("/dev/shm"))
+	}
+	for _, t := range in.Config.TimeOffsets {
+		if in.Facts.NoTimeNS {
+			return nil, fault.New(fault.Unsupported, "--time-offset: this kernel has no time namespaces (CONFIG_TIME_NS)")
+		}
+		opts = append(opts, spec.TimeOffset(t.Clock, t.Secs, t.Nanosecs))
+	}
+	return opts, nil
+}
