@@ -8,11 +8,12 @@
 // binary search over number ranges per architecture.
 package seccomp
 
+//go:generate go run gen.go
+
 import (
 	"runtime"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // Options says for which machine a profile is compiled.
@@ -36,8 +37,8 @@ type Info struct {
 	// Flags are the SECCOMP_FILTER_FLAG_* bits to load it with. With
 	// Notify they contain SECCOMP_FILTER_FLAG_NEW_LISTENER.
 	Flags uint32
-	// Notify reports whether the program can return
-	// SECCOMP_RET_USER_NOTIF.
+	// Notify reports whether a rule of the profile, or its default,
+	// returns SECCOMP_RET_USER_NOTIF.
 	Notify bool
 	// Arches are the architectures that the program dispatches on, native
 	// first; a call of any other one kills the thread.
@@ -93,6 +94,3 @@ type Data struct {
 	IP   uint64
 	Args [6]uint64
 }
-
-// maxInsns is the kernel's BPF_MAXINSNS.
-const maxInsns = unix.BPF_MAXINSNS
