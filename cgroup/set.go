@@ -1,5 +1,10 @@
 package cgroup
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Kind is the kind of an Action.
 type Kind uint8
 
@@ -26,12 +31,49 @@ type Action struct {
 	Value     string // what is written
 	AltFile   string // Write: taken with AltValue where File does not exist
 	AltValue  string
-	Resource  string // the limit this serves ("memory.swap"), named by Missing; "" for plumbing
+	Resource  string // the limit this serves ("memory.swap"), named by Missing; a Write without one may find no file
 	Batch     int    // Write: adjacent writes of one non-zero batch may depend on each other; one that gets EINVAL is tried again after the others
 	Optional  bool   // Parent, Mkdir: where permission is missing, leave this hierarchy out
 }
 
-func (a Action) String() string { return "" }
+// Target is the absolute path that the action works on.
+func (a Action) Target() string {
+	s := a.Mount
+	if a.Path != "" {
+		s += "/" + a.Path
+	}
+	if a.File != "" {
+		s += "/" + a.File
+	}
+	return s
+}
+
+// String is the line that `tare run --plan` prints.
+func (a Action) String() string {
+	switch a.Kind {
+	case Parent:
+		return "mkdir -p " + a.Target()
+	case Enable, Write:
+		s := "write " + a.Target() + " " + strconv.Quote(a.Value)
+		if a.AltFile != "" {
+			s += " or " + a.AltFile + " " + strconv.Quote(a.AltValue)
+		}
+		return s
+	case Mkdir:
+		return "mkdir " + a.Target()
+	case Inherit:
+		return "inherit " + a.Target()
+	case Check:
+		return "check " + a.Target() + " <= " + a.Value
+	case Attach:
+		return "bpf-attach " + a.Target() + " " + a.Value
+	case Tasks:
+		return "open-tasks " + a.Target()
+	case Unified:
+		return "open-dir " + a.Target()
+	}
+	return "unknown action"
+}
 
 // Missing is a limit that this host cannot give. The caller decides whether
 // that is an error (somebody asked for it) or a warning (a default).
@@ -42,7 +84,17 @@ type Missing struct {
 	Cause      string // "controller is not mounted", "no such file"
 }
 
-func (m Missing) String() string { return "" }
+// String gives one line: "memory.swap: memory controller lacks
+// memory.memsw.limit_in_bytes: no such file".
+func (m Missing) String() string {
+	var b strings.Builder
+	b.WriteString(m.Resource + ": " + m.Controller + " controller")
+	if m.File != "" {
+		b.WriteString(" lacks " + m.File)
+	}
+	b.WriteString(": " + m.Cause)
+	return b.String()
+}
 
 // Set is everything that has to happen for one container's cgroup.
 type Set struct {

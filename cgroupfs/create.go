@@ -1,0 +1,456 @@
+package cgroupfs
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tare-engine/tare/cgroup"
+	"github.com/tare-engine/tare/fault"
+)
+
+// Create executes s.Actions in order and calls after(i) (when not nil) after
+// each. On error it removes exactly what it made. A group that is already
+// there is taken over when it is empty, and fault.Conflict otherwise.
+func Create(s *cgroup.Set, after func(i int)) (*Group, error) {
+	g, err := newGroup(s.Layout, s.Path)
+	if err != nil {
+		return nil, err
+	}
+	x := &executor{g: g, s: s, fd: -1}
+	if err := x.run(after); err != nil {
+		g.undo()
+		return nil, err
+	}
+	return g, nil
+}
+
+// Update executes a Set computed with Options.Update on this group. Limits
+// written before an error stay.
+func (g *Group) Update(s *cgroup.Set) error {
+	if len(s.Layout.Hierarchies) != len(g.in) || s.Path != g.path {
+		return fault.New(fault.Internal, "update cgroup %s: computed for %s", g.path, s.Path)
+	}
+	g.missing = nil
+	x := &executor{g: g, s: s, fd: -1, update: true}
+	return x.run(nil)
+}
+
+// undo takes back a Create that did not end well.
+func (g *Group) undo() {
+	for i := len(g.in) - 1; i >= 0; i-- {
+		p := &g.in[i]
+		closeFD(&p.tasks)
+		closeFD(&p.dir)
+		if p.made {
+			_ = unix.Unlinkat(p.parent, p.name, unix.AT_REMOVEDIR) // an empty group of our own
+		}
+		for n := len(p.madeParents) - 1; n >= 0; n-- {
+			// Fails, and has to, where another engine has moved in.
+			_ = unix.Rmdir(join(g.layout.Hierarchies[i].Mount, p.madeParents[n]))
+		}
+	}
+	g.Close()
+}
+
+// executor walks through a Set's actions.
+type executor struct {
+	g      *Group
+	s      *cgroup.Set
+	update bool
+
+	fd     int // the last file written, for several writes to one file
+	fdIn   int // its hierarchy
+	fdFile string
+
+	pending []int             // writes of the current batch that got EINVAL
+	refused []refusal         // controllers that could not be enabled
+	values  map[string]string // cpuset values by target
+}
+
+type refusal struct{ controller, cause string }
+
+func (x *executor) run(after func(i int)) error {
+	defer closeFD(&x.fd)
+	actions := x.s.Actions
+	for i := range actions {
+		a := &actions[i]
+		if !x.g.in[a.Hierarchy].skip {
+			if err := x.do(i); err != nil {
+				return err
+			}
+		}
+		last := i+1 == len(actions) || actions[i+1].Batch != a.Batch || actions[i+1].Hierarchy != a.Hierarchy
+		if last && len(x.pending) > 0 {
+			if err := x.finishBatch(); err != nil {
+				return err
+			}
+		}
+		if after != nil {
+			after(i)
+		}
+	}
+	return nil
+}
+
+func (x *executor) do(i int) error {
+	a := &x.s.Actions[i]
+	p := &x.g.in[a.Hierarchy]
+	switch a.Kind {
+	case cgroup.Parent:
+		return x.optional(a, p, x.parent(a, p))
+	case cgroup.Enable:
+		return x.enable(a, p)
+	case cgroup.Mkdir:
+		return x.optional(a, p, x.mkdir(a, p))
+	case cgroup.Inherit:
+		_, err := x.inherit(a, p, a.Path)
+		return err
+	case cgroup.Check:
+		return x.check(a, p)
+	case cgroup.Write:
+		err := x.write(a, p)
+		if a.Batch != 0 && errors.Is(err, unix.EINVAL) {
+			x.pending = append(x.pending, i)
+			return nil
+		}
+		return err
+	case cgroup.Attach:
+		if err := attachDevices(p.dir, x.s.Devices); err != nil {
+			return fail("attach device program to", a.Target(), err)
+		}
+		return nil
+	case cgroup.Tasks:
+		var err error
+		if p.tasks, err = openat(p.dir, "tasks", unix.O_WRONLY); err != nil {
+			return fail("open", a.Target(), err)
+		}
+		return nil
+	case cgroup.Unified:
+		return nil // mkdir has opened it
+	}
+	return fault.New(fault.Internal, "execute cgroup action %d: unknown kind", a.Kind)
+}
+
+// optional leaves a hierarchy out that nobody needs and that is not ours.
+func (x *executor) optional(a *cgroup.Action, p *place, err error) error {
+	if err != nil && a.Optional && denied(err) {
+		p.closeParent()
+		p.skip = true
+		return nil
+	}
+	return err
+}
+
+// parent opens the parent directory. On v1 that is one call in the usual case;
+// v2 needs each ancestor's subtree_control too.
+func (x *executor) parent(a *cgroup.Action, p *place) error {
+	unified := x.s.Layout.Hierarchies[a.Hierarchy].Unified
+	if !unified {
+		fd, err := openat(unix.AT_FDCWD, a.Target(), unix.O_PATH|dirFlags)
+		if err == nil {
+			p.parent = fd
+			return x.checkMagic(a, p)
+		}
+		if !errors.Is(err, unix.ENOENT) {
+			return fail("open", a.Target(), err)
+		}
+	}
+	// Another engine may remove an empty ancestor between our mkdir and open.
+	for try := 0; ; try++ {
+		err := p.walk(a.Mount, a.Path, true)
+		if err == nil {
+			break
+		}
+		p.closeParent()
+		if try == 3 || !errors.Is(err, unix.ENOENT) {
+			return fail("make", a.Target(), err)
+		}
+	}
+	return x.checkMagic(a, p)
+}
+
+// checkMagic makes sure that nothing is mounted over the hierarchy.
+func (x *executor) checkMagic(a *cgroup.Action, p *place) error {
+	want := int64(unix.CGROUP_SUPER_MAGIC)
+	if x.s.Layout.Hierarchies[a.Hierarchy].Unified {
+		want = unix.CGROUP2_SUPER_MAGIC
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(p.parent, &st); err != nil {
+		return fail("stat", a.Target(), err)
+	}
+	if int64(st.Type) != want {
+		return fault.New(fault.Unsupported, "open %s: not a cgroup file system", a.Target())
+	}
+	return nil
+}
+
+// walk opens every directory from the mount to path into p.chain, making the
+// missing ones if asked to.
+func (p *place) walk(mount, path string, create bool) error {
+	fd, err := openat(unix.AT_FDCWD, mount, unix.O_PATH|dirFlags)
+	if err != nil {
+		return err
+	}
+	p.chain = append(p.chain, fd)
+	done := ""
+	for name := range strings.SplitSeq(path, "/") {
+		if name == "" {
+			break
+		}
+		dir := fd
+		if fd, err = openat(dir, name, unix.O_PATH|dirFlags); errors.Is(err, unix.ENOENT) && create {
+			err = unix.Mkdirat(dir, name, 0o755)
+			if err == nil {
+				p.madeParents = append(p.madeParents, strings.TrimPrefix(done+"/"+name, "/"))
+			} else if !errors.Is(err, unix.EEXIST) {
+				return err
+			}
+			fd, err = openat(dir, name, unix.O_PATH|dirFlags)
+		}
+		if err != nil {
+			return err
+		}
+		p.chain = append(p.chain, fd)
+		done += "/" + name
+	}
+	p.parent = fd
+	return nil
+}
+
+// enable adds controllers to a subtree_control. Those already there cost a
+// read instead of the kernel's global cgroup lock. A refusal is only noted:
+// whoever needed the controller will find its file absent.
+func (x *executor) enable(a *cgroup.Action, p *place) error {
+	if p.chain == nil {
+		closeFD(&p.parent)
+		if err := p.walk(a.Mount, p.parentPath, false); err != nil {
+			return fail("open", a.Mount+"/"+p.parentPath, err)
+		}
+	}
+	depth := 0
+	if a.Path != "" {
+		depth = 1 + strings.Count(a.Path, "/")
+	}
+	fd, err := openat(p.chain[depth], a.File, unix.O_RDWR)
+	if err != nil {
+		x.refuse(a, a.Value, err)
+		return nil
+	}
+	defer closeFD(&fd)
+	text, err := read(fd)
+	if err != nil {
+		return fail("read", a.Target(), err)
+	}
+	var todo []string
+	for c := range strings.FieldsSeq(a.Value) {
+		if !hasField(text, c[1:]) {
+			todo = append(todo, c)
+		}
+	}
+	if len(todo) == 0 || write(fd, strings.Join(todo, " ")) == nil {
+		return nil
+	}
+	// It is all or nothing; find out which one it was.
+	for _, c := range todo {
+		if err := write(fd, c); err != nil {
+			x.refuse(a, c, err)
+		}
+	}
+	return nil
+}
+
+func (x *executor) refuse(a *cgroup.Action, controllers string, err error) {
+	cause := "cannot be enabled in " + a.Target() + ": " + err.Error()
+	if errors.Is(err, unix.EBUSY) { // the "no internal processes" rule
+		cause = "cannot be enabled in " + a.Target() + ": the group has processes of its own"
+	}
+	for c := range strings.FieldsSeq(controllers) {
+		x.refused = append(x.refused, refusal{c[1:], cause})
+	}
+}
+
+func hasField(text, word string) bool {
+	for f := range strings.FieldsSeq(text) {
+		if f == word {
+			return true
+		}
+	}
+	return false
+}
+
+// mkdir makes and opens the group's own directory.
+func (x *executor) mkdir(a *cgroup.Action, p *place) error {
+	err := unix.Mkdirat(p.parent, p.name, 0o755)
+	for try := 0; try < 3 && errors.Is(err, unix.ENOENT); try++ {
+		// Another engine removed our parent while it was still empty.
+		p.closeParent()
+		up := *a
+		up.Path = p.parentPath
+		if err = x.parent(&up, p); err != nil {
+			return err
+		}
+		err = unix.Mkdirat(p.parent, p.name, 0o755)
+	}
+	switch {
+	case err == nil:
+		p.made = true
+	case !errors.Is(err, unix.EEXIST):
+		return fail("make", a.Target(), err)
+	}
+	if p.dir, err = openat(p.parent, p.name, unix.O_RDONLY|dirFlags); err != nil {
+		return fail("open", a.Target(), err)
+	}
+	if p.made {
+		return nil
+	}
+	pids, err := procsBelow(p.dir, nil)
+	if err != nil {
+		return fail("read", a.Target()+"/cgroup.procs", err)
+	}
+	if len(pids) > 0 {
+		return fault.New(fault.Conflict, "create cgroup %s: %d processes are in it", a.Target(), len(pids))
+	}
+	return nil
+}
+
+// inherit returns the value of a cpuset file, after filling it from the
+// directory above where it was empty.
+func (x *executor) inherit(a *cgroup.Action, p *place, path string) (string, error) {
+	target := join(join(a.Mount, path), a.File)
+	if v, ok := x.values[target]; ok {
+		return v, nil
+	}
+	own := path == join(p.parentPath, p.name) || p.parentPath == "" && path == p.name
+	dir, done := p.parent, func() {}
+	switch {
+	case own:
+		dir = p.dir
+	case path != p.parentPath:
+		fd, err := openat(unix.AT_FDCWD, join(a.Mount, path), unix.O_PATH|dirFlags)
+		if err != nil {
+			return "", fail("open", target, err)
+		}
+		dir, done = fd, func() { closeFD(&fd) }
+	}
+	defer done()
+	v := ""
+	if !own || !p.made { // a new group is known to be empty
+		text, err := readAt(dir, a.File)
+		if err != nil {
+			return "", fail("read", target, err)
+		}
+		v = strings.TrimSpace(text)
+	}
+	if v == "" && path != "" {
+		up := ""
+		if n := strings.LastIndexByte(path, '/'); n >= 0 {
+			up = path[:n]
+		}
+		var err error
+		if v, err = x.inherit(a, p, up); err != nil {
+			return "", err
+		}
+		if err := writeAt(dir, a.File, v); err != nil {
+			return "", fail("write", target, err)
+		}
+	}
+	if x.values == nil {
+		x.values = make(map[string]string, 4)
+	}
+	x.values[target] = v
+	return v, nil
+}
+
+// check refuses a limit below what is in use.
+func (x *executor) check(a *cgroup.Action, p *place) error {
+	text, err := readAt(p.dir, a.File)
+	if err != nil {
+		return fail("read", a.Target(), err)
+	}
+	used, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		return fault.New(fault.Internal, "read %s: %w", a.Target(), err)
+	}
+	limit, err := strconv.ParseUint(a.Value, 10, 64)
+	if err == nil && used > limit {
+		return fault.New(fault.Conflict, "set %s to %s: %d bytes are in use", a.Resource, a.Value, used)
+	}
+	return nil
+}
+
+// write does one write, or notes that its file is missing.
+func (x *executor) write(a *cgroup.Action, p *place) error {
+	err := x.writeFile(a.Hierarchy, p, a.File, a.Value)
+	if absent(err) && a.AltFile != "" {
+		err = x.writeFile(a.Hierarchy, p, a.AltFile, a.AltValue)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case absent(err):
+		if a.Resource != "" {
+			x.g.missing = append(x.g.missing, x.missing(a, err))
+		}
+		return nil
+	case a.Resource == "":
+		return fail("write", a.Target(), err)
+	}
+	return fail("set "+a.Resource+" to "+strconv.Quote(a.Value)+" in", a.Target(), err)
+}
+
+func (x *executor) writeFile(h int, p *place, file, value string) error {
+	if x.fd < 0 || x.fdIn != h || x.fdFile != file {
+		closeFD(&x.fd)
+		var err error
+		if x.fd, err = openat(p.dir, file, unix.O_WRONLY); err != nil {
+			return err
+		}
+		x.fdIn, x.fdFile = h, file
+	}
+	return write(x.fd, value)
+}
+
+func (x *executor) missing(a *cgroup.Action, err error) cgroup.Missing {
+	controller, _, _ := strings.Cut(a.File, ".")
+	m := cgroup.Missing{Resource: a.Resource, Controller: controller, File: a.File, Cause: err.Error()}
+	if errors.Is(err, unix.ENOENT) {
+		m.Cause = "no such file"
+	}
+	for _, r := range x.refused {
+		if r.controller == controller {
+			m.Cause = r.cause
+		}
+	}
+	return m
+}
+
+// finishBatch tries the refused writes of a batch again, as long as one of
+// them gets through.
+func (x *executor) finishBatch() error {
+	for {
+		todo := x.pending
+		x.pending = nil
+		var last error
+		for _, i := range todo {
+			a := &x.s.Actions[i]
+			err := x.write(a, &x.g.in[a.Hierarchy])
+			switch {
+			case errors.Is(err, unix.EINVAL):
+				x.pending, last = append(x.pending, i), err
+			case err != nil:
+				return err
+			}
+		}
+		if len(x.pending) == 0 {
+			return nil
+		}
+		if len(x.pending) == len(todo) {
+			x.pending = nil
+			return last
+		}
+	}
+}
