@@ -1,0 +1,111 @@
+package layer
+
+import (
+	"archive/tar"
+	"errors"
+	"math"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// attr is what is set on an entry after it was made.
+type attr struct {
+	mode     uint32
+	uid, gid int
+	times    [2]unix.Timespec // access, modification
+	xattrs   map[string]string
+}
+
+const paxXattr = "SCHILY.xattr."
+
+func attrOf(hdr *tar.Header) (attr, error) {
+	if !validID(hdr.Uid) || !validID(hdr.Gid) {
+		return attr{}, invalid(hdr.Name, "owner out of range")
+	}
+	a := attr{mode: uint32(hdr.Mode & 0o7777), uid: hdr.Uid, gid: hdr.Gid}
+	atime := hdr.AccessTime
+	if atime.IsZero() {
+		atime = hdr.ModTime
+	}
+	a.times = [2]unix.Timespec{timespec(atime), timespec(hdr.ModTime)}
+	for k, v := range hdr.PAXRecords {
+		if name, ok := strings.CutPrefix(k, paxXattr); ok && wantXattr(name) {
+			if a.xattrs == nil {
+				a.xattrs = make(map[string]string)
+			}
+			a.xattrs[name] = v
+		}
+	}
+	return a, nil
+}
+
+// validID leaves out (uid_t)-1, which means "no change" to chown(2).
+func validID(id int) bool { return id >= 0 && int64(id) < math.MaxUint32 }
+
+// timespec is exact for any time; UnixNano would overflow for some.
+func timespec(t time.Time) unix.Timespec {
+	return unix.Timespec{Sec: t.Unix(), Nsec: int64(t.Nanosecond())}
+}
+
+// wantXattr leaves out what belongs to the host: labels of its policy, and
+// overlay's own marks, with which a layer could redirect lookups.
+func wantXattr(name string) bool {
+	switch {
+	case strings.HasPrefix(name, trustedOverlay), strings.HasPrefix(name, userOverlay):
+		return false
+	case strings.HasPrefix(name, "security."):
+		return name == capabilityXattr
+	}
+	return !strings.Contains(name, "=") // PAX cannot hold it
+}
+
+const capabilityXattr = "security.capability"
+
+// apply sets all but the times. The order matters: chown clears setuid bits
+// and file capabilities.
+func (u *unpacker) apply(fd int, a attr) error {
+	if err := unix.Fchown(fd, a.uid, a.gid); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(fd, a.mode); err != nil {
+		return err
+	}
+	for name, value := range a.xattrs {
+		if err := u.xattrError(name, unix.Fsetxattr(fd, name, []byte(value), 0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyAt is apply and the times for what cannot be opened. The entry was made
+// by us in a tree that nobody else reaches, so that its name is still it.
+func (u *unpacker) applyAt(parent int, base string, a attr, symlink bool) error {
+	if err := unix.Fchownat(parent, base, a.uid, a.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if !symlink {
+		if err := unix.Fchmodat(parent, base, a.mode, 0); err != nil {
+			return err
+		}
+	}
+	for name, value := range a.xattrs {
+		if err := u.xattrError(name, unix.Lsetxattr(procPath(parent, base), name, []byte(value), 0)); err != nil {
+			return err
+		}
+	}
+	return unix.UtimesNanoAt(parent, base, a.times[:], unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// xattrError forgives attributes that the file system or the kind of file does
+// not take, as GNU tar does with a warning; lost file capabilities would break
+// the programs that need them.
+func (u *unpacker) xattrError(name string, err error) error {
+	if err == nil || name == capabilityXattr || !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	u.res.Skipped++
+	return nil
+}
