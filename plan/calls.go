@@ -163,6 +163,14 @@ func (p *Plan) Gate(fd Slot) {
 	p.Call(InChild, unix.SYS_READ, []Arg{fd.Arg(), p.Bytes(make([]byte, 8)), Int(1)}, Want(1))
 }
 
+// Fork puts a fresh process in the child's place: one that is in the pid
+// namespace that the child has joined or unshared. It is a child of the
+// engine as well (CLONE_PARENT).
+func (p *Plan) Fork() {
+	args := p.Words(MemBytes, unix.CLONE_PARENT, 0, 0, 0, 0, 0, 0, 0)
+	p.Call(InChild, unix.SYS_CLONE3, []Arg{args, Int(64)}, func(o *Op) { o.Fork = true })
+}
+
 // Program puts a classic BPF program and its sock_fprog into memory.
 func (p *Plan) Program(insns []unix.SockFilter) Arg {
 	b := make([]byte, 0, 8*len(insns))

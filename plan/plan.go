@@ -53,10 +53,10 @@ func (a Arg) Value() uint64 { return a.val }
 // Cond makes an operation depend on a slot.
 type Cond uint8
 
-// The conditions. A slot that no call has set yet counts as 0.
+// The conditions. A slot that no call has set meets neither.
 const (
 	Always Cond = iota
-	IfOK        // only when the slot holds a result ≥ 0
+	IfOK        // only when the slot holds a descriptor (> 0)
 	IfErr       // only when the slot holds a negative errno
 )
 
@@ -76,6 +76,7 @@ type Op struct {
 	Cond Cond             // whether the op runs at all
 	On   Slot             // what Cond looks at
 	Want int64            // the one result that is success, if ≥ 0
+	Fork bool             // the call forks: its new process goes on with the ops, the caller ends
 	OK   [4]syscall.Errno // errnos that count as success
 	Args [6]Arg
 	N    uint8  // operands in use, for printing

@@ -6,6 +6,7 @@
 #define NOPS     16
 #define OPS      24
 #define SLOTS    32
+#define FORKED   48
 
 #define OP_NR    0
 #define OP_OUT   4
@@ -73,7 +74,7 @@ loop:
 	TESTL $1, CX
 	JEQ  iferr
 	TESTQ AX, AX            // IfOK
-	JLT  next
+	JLE  next
 	JMP  run
 iferr:
 	TESTQ AX, AX
@@ -95,12 +96,21 @@ run:
 	CMPQ AX, $-4095
 	JCC  failed             // unsigned ≥ -4095: an errno
 	MOVBLZX OP_FLAGS(R13), CX
+	TESTL $8, CX
+	JNE  forked
 	TESTL $4, CX
 	JEQ  out
 	CMPQ AX, OP_WANT(R13)
 	JEQ  out
 	MOVL $32, SI            // EPIPE
 	JMP  fail
+
+forked:
+	TESTQ AX, AX
+	JEQ  next               // the new process goes on
+	MOVQ AX, FORKED(R12)
+	XORL DI, DI
+	JMP  exit
 
 store:
 	MOVL SI, (DI)
@@ -129,6 +139,7 @@ fail:
 
 end:
 	MOVL $125, DI
+exit:
 	MOVL $231, AX           // exit_group
 	SYSCALL
 	INT  $3

@@ -6,6 +6,7 @@
 #define NOPS     16
 #define OPS      24
 #define SLOTS    32
+#define FORKED   48
 
 #define OP_NR    0
 #define OP_OUT   4
@@ -70,7 +71,8 @@ loop:
 	LSL  $3, R9, R9
 	MOVD (R22)(R9), R10
 	TBZ  $0, R11, iferr
-	TBNZ $63, R10, next     // IfOK
+	CMP  ZR, R10            // IfOK
+	BLE  next
 	B    run
 iferr:
 	TBZ  $63, R10, next
@@ -91,12 +93,19 @@ run:
 	MOVW R0, OP_RET(R20)
 	CMN  $4095, R0
 	BHS  failed             // unsigned ≥ -4095: an errno
+	TBNZ $3, R11, forked
 	TBZ  $2, R11, out
 	MOVD OP_WANT(R20), R9
 	CMP  R9, R0
 	BEQ  out
 	MOVD $32, R12           // EPIPE
 	B    fail
+
+forked:
+	CBZ  R0, next           // the new process goes on
+	MOVD R0, FORKED(R19)
+	MOVD ZR, R0
+	B    exit
 
 store:
 	MOVW R1, (R0)
@@ -125,6 +134,7 @@ fail:
 
 end:
 	MOVD $125, R0
+exit:
 	MOVD $94, R8            // exit_group
 	SVC
 	BRK

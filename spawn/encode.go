@@ -17,6 +17,7 @@ import (
 //	24   address of the first op
 //	32   address of the slot values
 //	40   pidfd, written by clone3
+//	48   pid of the process that a Fork op made
 //	64   slot values, 8 bytes each
 //	     ops, opSize bytes each
 //	     memory that ops point at
@@ -26,7 +27,7 @@ import (
 //	0    number of the system call          u32
 //	4    slot that takes the result, or 0   u16
 //	6    bit i: operand i is a slot         u8
-//	7    1 IfOK, 2 IfErr, 4 want            u8
+//	7    1 IfOK, 2 IfErr, 4 want, 8 fork    u8
 //	8    slot that the condition looks at   u16
 //	12   low half of the result             i32
 //	16   four tolerated errnos              4 × u16
@@ -39,12 +40,14 @@ const (
 	hdrOps      = 24
 	hdrSlots    = 32
 	hdrPidfd    = 40
+	hdrForked   = 48
 	hdrSize     = 64
 	opSize      = 80
 
 	flagIfOK  = 1
 	flagIfErr = 2
 	flagWant  = 4
+	flagFork  = 8
 )
 
 type arena struct {
@@ -149,6 +152,9 @@ func (a *arena) encodeOp(p *plan.Plan, off int, op *plan.Op) {
 	if op.Want >= 0 {
 		flags |= flagWant
 		a.put64(off+24, uint64(op.Want))
+	}
+	if op.Fork {
+		flags |= flagFork
 	}
 	le := binary.LittleEndian
 	le.PutUint32(a.mem[off:], op.Nr)

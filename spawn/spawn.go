@@ -12,7 +12,6 @@ package spawn
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"unsafe"
 
@@ -32,7 +31,6 @@ func clone(args *cloneArgs, size, arena uintptr) uintptr
 type Options struct {
 	Flags  uint64    // CLONE_NEW*, created with the child
 	Cgroup plan.Slot // directory for CLONE_INTO_CGROUP; 0 for none
-	PIDNS  plan.Slot // pid namespace to join; 0 for none
 
 	// After, if set, is called after every host op with its index, and after
 	// the clone with the number of host ops. Crash tests kill there.
@@ -85,7 +83,7 @@ func (r *Run) Host(o Options) error {
 
 func (r *Run) hostOp(op *plan.Op) error {
 	switch v := r.arena.slot(op.On); {
-	case op.Cond == plan.IfOK && v < 0, op.Cond == plan.IfErr && v >= 0:
+	case op.Cond == plan.IfOK && v <= 0, op.Cond == plan.IfErr && v >= 0:
 		return nil
 	case op.Do != nil:
 		return op.Do(r)
@@ -151,48 +149,36 @@ func (r *Run) Clone(o Options) (Process, error) {
 		args.flags |= unix.CLONE_INTO_CGROUP
 		args.cgroup = uint64(r.arena.slot(o.Cgroup))
 	}
-	pid, err := r.cloneOn(&args, o)
-	if err != nil {
-		return Process{}, err
+	ret := int(clone(&args, unsafe.Sizeof(args), r.arena.base))
+	if ret < 0 {
+		return Process{}, &OpError{Step: "clone", Call: "clone3", Errno: unix.Errno(-ret)}
 	}
-	r.child = Process{Pid: pid, Pidfd: int(int32(r.arena.get64(hdrPidfd)))}
+	r.child = Process{Pid: ret, Pidfd: int(int32(r.arena.get64(hdrPidfd)))}
 	if o.After != nil {
 		o.After(len(r.plan.Host))
 	}
 	return r.child, nil
 }
 
-// cloneOn clones on a thread that is fit for it: any, or one that has joined
-// the pid namespace and is never used again.
-func (r *Run) cloneOn(args *cloneArgs, o Options) (int, error) {
-	raw := func() (int, error) {
-		ret := int(clone(args, unsafe.Sizeof(*args), r.arena.base))
-		if ret < 0 {
-			return 0, &OpError{Step: "clone", Call: "clone3", Errno: unix.Errno(-ret)}
-		}
-		return ret, nil
+// Forked waits until the child has gone through its Fork op and returns the
+// process that took its place, which is a child of this process too.
+func (r *Run) Forked() (Process, error) {
+	st, err := r.child.Wait()
+	if err != nil {
+		return Process{}, err
 	}
-	if o.PIDNS == 0 {
-		return raw()
+	r.child.Release()
+	pid := int(r.arena.get64(hdrForked))
+	if pid == 0 {
+		return Process{}, r.failure(st)
 	}
-	type result struct {
-		pid int
-		err error
+	// The process is our child and not reaped: its pid cannot be another's.
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return Process{}, fmt.Errorf("pidfd of process %d: %w", pid, err)
 	}
-	done := make(chan result)
-	go func() {
-		// Never unlocked: the thread ends with the goroutine. setns of a pid
-		// namespace changes only where the thread's children go.
-		runtime.LockOSThread()
-		if err := unix.Setns(int(r.arena.slot(o.PIDNS)), unix.CLONE_NEWPID); err != nil {
-			done <- result{err: fmt.Errorf("join pid namespace: %w", err)}
-			return
-		}
-		pid, err := raw()
-		done <- result{pid, err}
-	}()
-	res := <-done
-	return res.pid, res.err
+	r.child = Process{Pid: pid, Pidfd: fd}
+	return r.child, nil
 }
 
 // closeOps computes op 0: the calls that close every descriptor but the kept
@@ -244,6 +230,13 @@ func (r *Run) WaitExec() error {
 	if err != nil {
 		return err
 	}
+	return r.failure(st)
+}
+
+// failure says which op ended the child.
+func (r *Run) failure(st Status) error {
+	at := int(r.arena.get64(hdrProgress)) - r.first
+	no := unix.Errno(r.arena.get64(hdrErrno))
 	switch {
 	case at < 0:
 		return &OpError{Step: "close", Call: "close_range", Errno: no, Signal: st.Signal}

@@ -1,0 +1,174 @@
+package runtime
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/cgroupfs"
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/plan"
+	"golang.org/x/sys/unix"
+)
+
+// removeTimeout bounds the wait for dying processes before a cgroup can go.
+const removeTimeout = 10 * time.Second
+
+// env is what the steps of one container share.
+type env struct {
+	cfg  *Config
+	spec *specs.Spec
+	p    *plan.Plan
+
+	cloneFlags uint64 // namespaces that clone3 makes
+	later      uint64 // namespaces that the child unshares, after joining a user namespace
+	forks      bool
+	joins      []join
+	userNS     bool // the container has a user namespace that is not the engine's
+
+	root, proc plan.Slot
+	unified    plan.Slot   // directory for CLONE_INTO_CGROUP
+	tasks      []plan.Slot // v1 tasks files
+	binds      []plan.Slot // detached bind mounts, by index in spec.Mounts
+	overmount  plan.Slot   // empty read-only tmpfs that hides directories
+	null       plan.Slot   // the container's /dev/null, O_PATH
+	dev        plan.Slot   // the container's /dev
+	pty        plan.Slot   // slave
+	cwd        plan.Slot
+
+	startGate plan.Slot
+	stdio     [3]plan.Slot
+
+	gates      []gate
+	startWrite int
+	console    int // our end of the socket that the pty's master comes over; -1 without
+	consoleEnd plan.Slot
+	childEnds  []int // descriptors that only the child needs
+	ownEnds    []int // descriptors to close when the start is over
+
+	group     *cgroupfs.Group
+	tolerated []tolerated
+}
+
+// tolerated is a call whose failure is only worth a warning.
+type tolerated struct {
+	op   int // index in plan.Child
+	text string
+}
+
+func newEnv(cfg *Config) (*env, error) {
+	s := cfg.Spec
+	if s == nil || s.Process == nil || s.Linux == nil {
+		return nil, fault.New(fault.Invalid, "spec: process and linux are required")
+	}
+	e := &env{cfg: cfg, spec: s, p: plan.New(), startWrite: -1, console: -1}
+	e.binds = make([]plan.Slot, len(s.Mounts))
+	return e, nil
+}
+
+func (e *env) warn(text string) {
+	if e.cfg.Warn != nil {
+		e.cfg.Warn(text)
+	}
+}
+
+func (e *env) after(where string) {
+	if e.cfg.After != nil {
+		e.cfg.After(where)
+	}
+}
+
+// tolerate makes the last child op's failure with one of its OK errnos a
+// warning.
+func (e *env) tolerate(text string) {
+	e.tolerated = append(e.tolerated, tolerated{len(e.p.Child) - 1, text})
+}
+
+func (e *env) reportTolerated(run interface{ Result(int) int }) {
+	for _, t := range e.tolerated {
+		if r := run.Result(t.op); r < 0 {
+			e.warn(fmt.Sprintf("%s: %v", t.text, unix.Errno(-r)))
+		}
+	}
+}
+
+func (e *env) closeChildEnds() {
+	for _, fd := range e.childEnds {
+		_ = unix.Close(fd)
+	}
+	e.childEnds = nil
+}
+
+func (e *env) closeAll() {
+	e.closeChildEnds()
+	for _, fd := range e.ownEnds {
+		_ = unix.Close(fd)
+	}
+	e.ownEnds = nil
+	if e.group != nil {
+		e.group.CloseTasks()
+	}
+}
+
+// clean returns dest relative to the root, without leading slash; "." is the
+// root itself.
+func clean(dest string) string {
+	rel := strings.TrimPrefix(path.Clean("/"+dest), "/")
+	if rel == "" {
+		return "."
+	}
+	return rel
+}
+
+// target adds the ops that open dest inside the root, making the directory
+// (dir) or the empty file that is missing. It runs in the child, after the
+// mounts before it: no link of the image or of a volume leads outside.
+func (e *env) target(dest string, dir bool, mode uint32) plan.Slot {
+	rel := clean(dest)
+	flags := unix.O_PATH
+	if dir {
+		flags |= unix.O_DIRECTORY
+	}
+	t := e.p.Openat2(plan.InChild, rel, e.root.Arg(), rel, flags, 0, plan.InRoot, plan.OK(unix.ENOENT))
+	if rel == "." {
+		return t
+	}
+	e.makeTarget(t, rel, dir, mode)
+	e.p.OpenInto(plan.InChild, t, e.root.Arg(), rel, flags, plan.InRoot, plan.When(plan.IfErr, t))
+	return t
+}
+
+// makeTarget makes what is missing of rel when slot t says that it is.
+func (e *env) makeTarget(t plan.Slot, rel string, dir bool, mode uint32) {
+	missing := plan.When(plan.IfErr, t)
+	parent := e.root
+	for i := 0; i < len(rel); {
+		j := strings.IndexByte(rel[i:], '/')
+		last := j < 0
+		if last {
+			j = len(rel) - i
+		}
+		name, prefix := rel[i:i+j], rel[:i+j]
+		i += j + 1
+		switch {
+		case last && dir:
+			e.p.Mkdirat(plan.InChild, parent.Arg(), name, mode, missing, plan.OK(unix.EEXIST))
+		case last:
+			e.p.Mknodat(plan.InChild, parent.Arg(), name, unix.S_IFREG|mode, 0, missing, plan.OK(unix.EEXIST))
+		default:
+			d := e.p.Openat2(plan.InChild, prefix, e.root.Arg(), prefix, unix.O_PATH|unix.O_DIRECTORY, 0, plan.InRoot,
+				missing, plan.OK(unix.ENOENT))
+			e.p.Mkdirat(plan.InChild, parent.Arg(), name, 0o755, plan.When(plan.IfErr, d), plan.OK(unix.EEXIST))
+			e.p.OpenInto(plan.InChild, d, e.root.Arg(), prefix, unix.O_PATH|unix.O_DIRECTORY, plan.InRoot, plan.When(plan.IfErr, d))
+			parent = d
+		}
+	}
+}
+
+// open adds an op that opens what is at dest inside the root, if it is there.
+func (e *env) open(dest string, flags int, opts ...plan.Opt) plan.Slot {
+	rel := clean(dest)
+	return e.p.Openat2(plan.InChild, rel, e.root.Arg(), rel, flags, 0, plan.InRoot, opts...)
+}

@@ -1,0 +1,129 @@
+package runtime
+
+import (
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/fault"
+	"golang.org/x/sys/unix"
+)
+
+// mountOptions is a mount's option list, sorted by who takes each option.
+type mountOptions struct {
+	bind, recursive       bool // bind or rbind
+	set, clear            uint64
+	recSet, recClear      uint64 // rro and the like: AT_RECURSIVE
+	propagation           uint64
+	recPropagation        bool
+	superRO               bool     // "ro" for the superblock too
+	data                  []string // for the file system
+	copyUp                bool     // tmpcopyup
+	idmap, recursiveIdmap bool
+}
+
+// mountFlag is an option that is a mount attribute (mount_setattr(2)).
+type mountFlag struct {
+	name       string
+	set, clear uint64
+	recursive  bool
+}
+
+// mountFlags are the options of the runtime-spec's table that are attributes.
+// The atime modes are one field: setting one clears the others.
+var mountFlags = []mountFlag{
+	{"async", 0, 0, false},
+	{"atime", 0, unix.MOUNT_ATTR_NOATIME, false},
+	{"defaults", 0, 0, false},
+	{"dev", 0, unix.MOUNT_ATTR_NODEV, false},
+	{"diratime", 0, unix.MOUNT_ATTR_NODIRATIME, false},
+	{"exec", 0, unix.MOUNT_ATTR_NOEXEC, false},
+	{"loud", 0, 0, false},
+	{"noatime", unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR__ATIME, false},
+	{"nodev", unix.MOUNT_ATTR_NODEV, 0, false},
+	{"nodiratime", unix.MOUNT_ATTR_NODIRATIME, 0, false},
+	{"noexec", unix.MOUNT_ATTR_NOEXEC, 0, false},
+	{"norelatime", 0, unix.MOUNT_ATTR__ATIME, false},
+	{"nostrictatime", 0, unix.MOUNT_ATTR__ATIME, false},
+	{"nosuid", unix.MOUNT_ATTR_NOSUID, 0, false},
+	{"nosymfollow", unix.MOUNT_ATTR_NOSYMFOLLOW, 0, false},
+	{"relatime", unix.MOUNT_ATTR_RELATIME, unix.MOUNT_ATTR__ATIME, false},
+	{"ro", unix.MOUNT_ATTR_RDONLY, 0, false},
+	{"rw", 0, unix.MOUNT_ATTR_RDONLY, false},
+	{"strictatime", unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR__ATIME, false},
+	{"suid", 0, unix.MOUNT_ATTR_NOSUID, false},
+	{"symfollow", 0, unix.MOUNT_ATTR_NOSYMFOLLOW, false},
+	{"ratime", 0, unix.MOUNT_ATTR_NOATIME, true},
+	{"rdev", 0, unix.MOUNT_ATTR_NODEV, true},
+	{"rdiratime", 0, unix.MOUNT_ATTR_NODIRATIME, true},
+	{"rexec", 0, unix.MOUNT_ATTR_NOEXEC, true},
+	{"rnoatime", unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR__ATIME, true},
+	{"rnodev", unix.MOUNT_ATTR_NODEV, 0, true},
+	{"rnodiratime", unix.MOUNT_ATTR_NODIRATIME, 0, true},
+	{"rnoexec", unix.MOUNT_ATTR_NOEXEC, 0, true},
+	{"rnorelatime", 0, unix.MOUNT_ATTR__ATIME, true},
+	{"rnostrictatime", 0, unix.MOUNT_ATTR__ATIME, true},
+	{"rnosuid", unix.MOUNT_ATTR_NOSUID, 0, true},
+	{"rnosymfollow", unix.MOUNT_ATTR_NOSYMFOLLOW, 0, true},
+	{"rrelatime", unix.MOUNT_ATTR_RELATIME, unix.MOUNT_ATTR__ATIME, true},
+	{"rro", unix.MOUNT_ATTR_RDONLY, 0, true},
+	{"rrw", 0, unix.MOUNT_ATTR_RDONLY, true},
+	{"rstrictatime", unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR__ATIME, true},
+	{"rsuid", 0, unix.MOUNT_ATTR_NOSUID, true},
+	{"rsymfollow", 0, unix.MOUNT_ATTR_NOSYMFOLLOW, true},
+}
+
+func parseMountOptions(m *specs.Mount) (mountOptions, error) {
+	var o mountOptions
+	o.bind = m.Type == "bind"
+next:
+	for _, opt := range m.Options {
+		for i := range mountFlags {
+			f := &mountFlags[i]
+			if f.name != opt {
+				continue
+			}
+			if f.recursive {
+				o.recSet = o.recSet&^f.clear | f.set
+				o.recClear = o.recClear&^f.set | f.clear
+			} else {
+				o.set = o.set&^f.clear | f.set
+				o.clear = o.clear&^f.set | f.clear
+			}
+			continue next
+		}
+		switch opt {
+		case "bind":
+			o.bind = true
+		case "rbind":
+			o.bind, o.recursive = true, true
+		case "private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable":
+			p, err := propagationOf(opt)
+			if err != nil {
+				return o, err
+			}
+			o.propagation, o.recPropagation = p, opt[0] == 'r'
+		case "tmpcopyup":
+			o.copyUp = true
+		case "idmap":
+			o.idmap = true
+		case "ridmap":
+			o.idmap, o.recursiveIdmap = true, true
+		case "remount", "norecursive":
+			return o, fault.New(fault.Unsupported, "mount %s: option %q", m.Destination, opt)
+		case "":
+		default:
+			o.data = append(o.data, opt)
+		}
+	}
+	if o.bind && len(o.data) > 0 {
+		return o, fault.New(fault.Invalid, "mount %s: unknown option %q", m.Destination, strings.Join(o.data, ","))
+	}
+	// The kernel wants the whole atime field cleared when it is set.
+	if o.set&unix.MOUNT_ATTR__ATIME != 0 || o.clear&unix.MOUNT_ATTR__ATIME != 0 {
+		o.clear |= unix.MOUNT_ATTR__ATIME
+	}
+	if o.recSet&unix.MOUNT_ATTR__ATIME != 0 || o.recClear&unix.MOUNT_ATTR__ATIME != 0 {
+		o.recClear |= unix.MOUNT_ATTR__ATIME
+	}
+	return o, nil
+}

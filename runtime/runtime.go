@@ -1,0 +1,224 @@
+// Package runtime makes one container of one runtime-spec configuration.
+//
+// [Compile] is pure: it turns the configuration into a plan, step by step
+// (steps.go is the order, step_NAME.go the feature). [Create] executes the
+// plan up to the start gate, [Container.Start] opens the gate.
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/cgroup"
+	"github.com/tare-engine/tare/cgroupfs"
+	"github.com/tare-engine/tare/plan"
+	"github.com/tare-engine/tare/snapshot"
+	"github.com/tare-engine/tare/spawn"
+	"golang.org/x/sys/unix"
+)
+
+// Config is everything that a container is made of.
+type Config struct {
+	Spec *specs.Spec
+	Root snapshot.Mount // how to mount the root file system
+
+	// RootTarget is an existing directory to mount the root on, inside the
+	// container's own mount namespace, where Root has to be mounted by path.
+	RootTarget string
+
+	// IdmapRoot shows the root's files with the ids of the container's new
+	// user namespace, instead of chowning them. Linux 5.19 for overlay.
+	IdmapRoot bool
+
+	// Stdin, Stdout and Stderr are the container's standard descriptors; -1
+	// for Stdin is the container's /dev/null. All are ignored with a terminal.
+	Stdin, Stdout, Stderr int
+
+	Layout cgroup.Layout
+	// OOMGroup kills the whole container when one of its processes is
+	// OOM-killed (v2).
+	OOMGroup bool
+	// Optional says which resources may be missing on this host with no more
+	// than a warning, by their runtime-spec names. nil: none may.
+	Optional func(resource string) bool
+
+	Facts Facts
+	// Warn gets one line for everything that was not given. May be nil.
+	Warn func(string)
+
+	// After is for crash tests: called after every host op, with the index of
+	// cgroup actions apart. May be nil.
+	After func(where string)
+}
+
+// Facts is what a plan depends on of the machine and the caller.
+type Facts struct {
+	Bounding uint64    // the caller's capability bounding set
+	LastCap  int       // the kernel's newest capability
+	NoFile   [2]uint64 // the caller's original RLIMIT_NOFILE, soft and hard
+	Rlimit   func(resource int) [2]uint64
+	AppArmor bool
+	SELinux  bool
+	GOARCH   string
+}
+
+// Container is a created or running container.
+type Container struct {
+	Process spawn.Process
+	Group   *cgroupfs.Group // nil without cgroups
+	Console *os.File        // the pty's master, with a terminal
+
+	run  *spawn.Run
+	env  *env
+	plan *plan.Plan
+}
+
+// Compile computes the plan of a container without touching the machine. The
+// result can be printed; Create computes its own.
+func Compile(cfg Config) (*plan.Plan, error) {
+	e, err := compile(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	return e.p, nil
+}
+
+func compile(cfg *Config) (*env, error) {
+	e, err := newEnv(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, side := range [2]plan.Side{plan.OnHost, plan.InChild} {
+		for i := range steps {
+			s := &steps[i]
+			do := s.child
+			if side == plan.OnHost {
+				do = s.host
+			}
+			if do == nil || !s.used(cfg.Spec) {
+				continue
+			}
+			e.p.Begin(s.name)
+			if err := do(e); err != nil {
+				return nil, fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+	}
+	return e, nil
+}
+
+// Create makes the container up to its start gate. On error nothing is left.
+func Create(cfg Config) (c *Container, err error) {
+	e, err := compile(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	run, err := spawn.New(e.p)
+	if err != nil {
+		return nil, err
+	}
+	c = &Container{run: run, env: e, plan: e.p}
+	defer func() {
+		if err != nil {
+			c.abandon()
+		}
+	}()
+	o := spawn.Options{Flags: e.cloneFlags, Cgroup: e.unified}
+	if cfg.After != nil {
+		o.After = func(i int) { cfg.After(fmt.Sprintf("host %d", i)) }
+	}
+	if err := run.Host(o); err != nil {
+		return nil, err
+	}
+	if c.Process, err = run.Clone(o); err != nil {
+		return nil, err
+	}
+	e.closeChildEnds()
+	if e.forks {
+		if c.Process, err = run.Forked(); err != nil {
+			c.Process.Pidfd = -1
+			return nil, err
+		}
+	}
+	for _, g := range e.gates {
+		if err := g.open(c.Process); err != nil {
+			return nil, c.blame(err)
+		}
+		e.after("gate " + g.name)
+	}
+	if e.console >= 0 {
+		if c.Console, err = e.receiveConsole(); err != nil {
+			return nil, c.blame(err)
+		}
+	}
+	c.Group = e.group
+	return c, nil
+}
+
+// blame prefers the child's own account of why it died to the engine's view
+// of a pipe that broke.
+func (c *Container) blame(err error) error {
+	if !errors.Is(err, unix.EPIPE) && !errors.Is(err, errConsoleClosed) {
+		return err
+	}
+	if cerr := c.run.WaitExec(); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// Start opens the start gate and returns when the program has been executed.
+// On error nothing is left of the container; an [*ExecError] is the program's
+// own.
+func (c *Container) Start() error {
+	if err := c.env.openStart(); err != nil && !errors.Is(err, unix.EPIPE) {
+		c.abandon()
+		return err
+	}
+	err := c.run.WaitExec()
+	if err == nil {
+		c.env.reportTolerated(c.run)
+	}
+	c.env.closeAll()
+	c.run.Close()
+	if err != nil {
+		c.Process.Release()
+		c.removeGroup()
+	}
+	var op *spawn.OpError
+	if errors.As(err, &op) && op.IsExec() && op.Errno != 0 {
+		return &ExecError{Name: c.env.spec.Process.Args[0], Errno: op.Errno}
+	}
+	return err
+}
+
+// Abandon kills a created container that was not started, and removes it.
+func (c *Container) Abandon() { c.abandon() }
+
+func (c *Container) abandon() {
+	if c.Process.Pid != 0 && c.Process.Pidfd >= 0 {
+		_ = c.Process.Signal(unix.SIGKILL) // it may have ended by itself
+		_, _ = c.Process.Wait()
+		c.Process.Release()
+	}
+	c.Group = c.env.group
+	c.env.closeAll()
+	if c.Console != nil {
+		_ = c.Console.Close()
+	}
+	c.run.Close()
+	c.removeGroup()
+}
+
+func (c *Container) removeGroup() {
+	if c.Group == nil {
+		return
+	}
+	if err := c.Group.Remove(removeTimeout); err != nil {
+		c.env.warn("remove cgroup: " + err.Error())
+	}
+	c.Group.Close()
+	c.Group = nil
+}

@@ -1,0 +1,97 @@
+package runtime
+
+import (
+	"fmt"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/cgroup"
+	"github.com/tare-engine/tare/cgroupfs"
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/plan"
+	"golang.org/x/sys/unix"
+)
+
+func hasCgroup(s *specs.Spec) bool { return s.Linux.CgroupsPath != "" }
+
+// cgroupHost makes the groups and opens what the child joins by: `tasks` of
+// each v1 hierarchy, the directory on v2.
+func cgroupHost(e *env) error {
+	res := e.spec.Linux.Resources
+	if res == nil {
+		res = &specs.LinuxResources{}
+	}
+	set, err := cgroup.Compute(e.cfg.Layout, e.spec.Linux.CgroupsPath, res, cgroup.Options{OOMGroup: e.cfg.OOMGroup})
+	if err != nil {
+		return err
+	}
+	if err := e.checkMissing(set.Missing); err != nil {
+		return err
+	}
+	var text []string
+	for _, a := range set.Actions {
+		text = append(text, a.String())
+		switch a.Kind { //nolint:exhaustive // only what opens a descriptor
+		case cgroup.Tasks:
+			e.tasks = append(e.tasks, e.p.HostSlot("tasks:"+a.Path))
+		case cgroup.Unified:
+			e.unified = e.p.HostSlot("cgroup2")
+		}
+	}
+	e.p.Do(text, func(s plan.Slots) error {
+		var after func(int)
+		if e.cfg.After != nil {
+			after = func(i int) { e.cfg.After(fmt.Sprintf("cgroup %d", i)) }
+		}
+		g, err := cgroupfs.Create(set, after)
+		if err != nil {
+			return err
+		}
+		e.group = g
+		if err := e.checkMissing(g.Missing()); err != nil {
+			return err
+		}
+		fds := g.TasksFDs()
+		for i, t := range e.tasks {
+			s.Set(t, -1)
+			if i < len(fds) {
+				s.Set(t, fds[i])
+			}
+		}
+		if e.unified != 0 {
+			s.Set(e.unified, g.UnifiedFD())
+		}
+		return nil
+	})
+	return nil
+}
+
+// checkMissing turns limits that the host cannot give into one error, or into
+// warnings where nobody asked for them.
+func (e *env) checkMissing(missing []cgroup.Missing) error {
+	for _, m := range missing {
+		if e.cfg.Optional != nil && e.cfg.Optional(m.Resource) {
+			e.warn(m.String())
+			continue
+		}
+		return fault.New(fault.Unsupported, "%s", m.String())
+	}
+	return nil
+}
+
+// cgroupChild joins the v1 groups. A process that moves itself through
+// `tasks` skips the kernel's global threadgroup lock; writing its pid to
+// cgroup.procs from outside waits for an RCU grace period (measured over nine
+// hierarchies: 0.1 ms against 11 ms). The descriptors are the engine's, so
+// its rights count.
+func cgroupChild(e *env) error {
+	e.p.Note("join cgroup")
+	for _, t := range e.tasks {
+		e.p.Write(plan.InChild, t.Arg(), "0", plan.When(plan.IfOK, t))
+	}
+	if isNew(e.spec, specs.CgroupNamespace) {
+		// After the join: the namespace's root is the group one is in.
+		e.p.Note("make cgroup namespace")
+		e.p.Call(plan.InChild, unix.SYS_UNSHARE, []plan.Arg{plan.Int(unix.CLONE_NEWCGROUP)})
+	}
+	return nil
+}

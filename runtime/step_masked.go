@@ -1,0 +1,53 @@
+package runtime
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/plan"
+	"golang.org/x/sys/unix"
+)
+
+func hasMasked(s *specs.Spec) bool { return len(s.Linux.MaskedPaths)+len(s.Linux.ReadonlyPaths) > 0 }
+
+const hidden = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+
+// maskedHost makes the one empty file system that hides every directory.
+func maskedHost(e *env) error {
+	if len(e.spec.Linux.MaskedPaths) == 0 {
+		return nil
+	}
+	e.p.Note("make an empty file system")
+	fs := e.p.Fsopen(plan.OnHost, "tmpfs")
+	e.p.FsString(plan.OnHost, fs, "nr_inodes", "2")
+	e.p.FsString(plan.OnHost, fs, "mode", "755")
+	e.p.FsCreate(plan.OnHost, fs)
+	e.overmount = e.p.Fsmount(plan.OnHost, "empty", fs, hidden)
+	return nil
+}
+
+// maskedChild hides paths and makes others read-only. What a path is, is
+// found out by opening it; one that does not exist is left alone.
+func maskedChild(e *env) error {
+	absent := plan.OK(unix.ENOENT, unix.ENOTDIR)
+	for _, p := range e.spec.Linux.MaskedPaths {
+		e.p.Note("mask " + p)
+		dir := e.open(p, unix.O_PATH|unix.O_DIRECTORY, absent)
+		ok := plan.When(plan.IfOK, dir)
+		empty := e.p.OpenTree(plan.InChild, "empty", e.overmount.Arg(), "", false, ok)
+		e.p.MoveMount(plan.InChild, empty.Arg(), dir.Arg(), ok)
+
+		rel := clean(p)
+		file := e.p.Openat2(plan.InChild, rel, e.root.Arg(), rel, unix.O_PATH, 0, plan.InRoot, absent, plan.When(plan.IfErr, dir))
+		ok = plan.When(plan.IfOK, file)
+		null := e.p.OpenTree(plan.InChild, "null", e.null.Arg(), "", false, ok)
+		e.p.MoveMount(plan.InChild, null.Arg(), file.Arg(), ok)
+	}
+	for _, p := range e.spec.Linux.ReadonlyPaths {
+		e.p.Note("make read-only " + p)
+		at := e.open(p, unix.O_PATH, absent)
+		ok := plan.When(plan.IfOK, at)
+		mnt := e.p.OpenTree(plan.InChild, "copy", at.Arg(), "", true, ok)
+		e.p.MountSetattr(plan.InChild, mnt.Arg(), true, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY}, ok)
+		e.p.MoveMount(plan.InChild, mnt.Arg(), at.Arg(), ok)
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package runtime
+
+import (
+	"os"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/plan"
+	"golang.org/x/sys/unix"
+)
+
+func hasMounts(s *specs.Spec) bool { return len(s.Mounts) > 0 }
+
+// mountsHost makes the bind mounts as detached copies, while the host's paths
+// can still be seen.
+func mountsHost(e *env) error {
+	for i := range e.spec.Mounts {
+		m := &e.spec.Mounts[i]
+		o, err := parseMountOptions(m)
+		if err != nil {
+			return err
+		}
+		if !o.bind {
+			continue
+		}
+		e.p.Note("mount " + m.Destination)
+		if err := e.bindHost(i, m, &o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *env) bindHost(i int, m *specs.Mount, o *mountOptions) error {
+	src := e.p.OpenTree(plan.OnHost, m.Source, plan.CWD, m.Source, o.recursive)
+	e.binds[i] = src
+	if o.propagation == 0 {
+		// As every engine: a volume does not feed mounts back to the host.
+		o.propagation, o.recPropagation = unix.MS_PRIVATE, o.recursive
+	}
+	if o.idmap {
+		uids, gids := m.UIDMappings, m.GIDMappings
+		if len(uids) == 0 {
+			uids, gids = e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings
+		}
+		if len(uids) == 0 || len(gids) == 0 {
+			return fault.New(fault.Invalid, "mount %s: idmap without mappings", m.Destination)
+		}
+		e.p.MountSetattr(plan.OnHost, src.Arg(), o.recursiveIdmap,
+			plan.Attrs{Set: unix.MOUNT_ATTR_IDMAP, UserNS: e.idmapSlot(uids, gids)})
+	}
+	e.p.MountSetattr(plan.OnHost, src.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
+	if o.set|o.clear != 0 {
+		e.p.MountSetattr(plan.OnHost, src.Arg(), false, plan.Attrs{Set: o.set, Clear: o.clear})
+	}
+	if o.recSet|o.recClear != 0 {
+		e.p.MountSetattr(plan.OnHost, src.Arg(), true, plan.Attrs{Set: o.recSet, Clear: o.recClear})
+	}
+	return nil
+}
+
+// mountsChild attaches the mounts in the order of the configuration.
+func mountsChild(e *env) error {
+	for i := range e.spec.Mounts {
+		m := &e.spec.Mounts[i]
+		e.p.Note("mount " + m.Destination)
+		if clean(m.Destination) == "." {
+			return fault.New(fault.Invalid, "mount %q: destination is the root", m.Destination)
+		}
+		o, err := parseMountOptions(m)
+		if err != nil {
+			return err
+		}
+		switch {
+		case e.binds[i] != 0:
+			dir, err := isDir(m.Source)
+			if err != nil {
+				return err
+			}
+			t := e.target(m.Destination, dir, 0o755)
+			e.p.MoveMount(plan.InChild, e.binds[i].Arg(), t.Arg())
+		case m.Type == "cgroup" || m.Type == "cgroup2":
+			err = e.mountCgroup(m, &o)
+		default:
+			err = e.mountFS(m, &o)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isDir says what kind of mount point a bind source needs.
+func isDir(path string) (bool, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return false, fault.New(fault.Invalid, "bind source %s: %w", path, unwrapPath(err))
+	}
+	return fi.IsDir(), nil
+}
+
+// mountFS mounts a file system that belongs to the container's namespaces.
+func (e *env) mountFS(m *specs.Mount, o *mountOptions) error {
+	if o.copyUp {
+		return fault.New(fault.Unsupported, "mount %s: tmpcopyup", m.Destination)
+	}
+	var mnt plan.Slot
+	if m.Type == "proc" && len(o.data) == 0 && isNew(e.spec, specs.PIDNamespace) && !e.procUsed() {
+		mnt = e.procfs()
+		e.p.MountSetattr(plan.InChild, mnt.Arg(), false, plan.Attrs{Set: o.set, Clear: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | o.clear})
+	} else {
+		mnt = e.newFS(m, o)
+	}
+	t := e.target(m.Destination, true, 0o755)
+	e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
+	if o.propagation != 0 {
+		e.p.MountSetattr(plan.InChild, mnt.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
+	}
+	return nil
+}
+
+// procUsed reports whether a second mount of type proc is asked for.
+func (e *env) procUsed() bool {
+	n := 0
+	for i := range e.spec.Mounts {
+		if e.spec.Mounts[i].Type == "proc" {
+			n++
+		}
+	}
+	return n > 1
+}
+
+func (e *env) newFS(m *specs.Mount, o *mountOptions) plan.Slot {
+	fs := e.p.Fsopen(plan.InChild, m.Type)
+	source := m.Source
+	if source == "" {
+		source = m.Type
+	}
+	e.p.FsString(plan.InChild, fs, "source", source)
+	mode := false
+	for _, d := range o.data {
+		key, value, ok := strings.Cut(d, "=")
+		if ok {
+			e.p.FsString(plan.InChild, fs, key, value)
+		} else if m.Type != "devpts" || key != "newinstance" {
+			e.p.FsFlag(plan.InChild, fs, key)
+		}
+		mode = mode || key == "mode"
+	}
+	if m.Type == "tmpfs" && !mode {
+		// The kernel's default is 1777 whatever lies below; an image's
+		// /run is 0755.
+		e.p.FsString(plan.InChild, fs, "mode", "755")
+	}
+	e.p.FsCreate(plan.InChild, fs)
+	return e.p.Fsmount(plan.InChild, m.Type, fs, int(o.set))
+}
+
+// mountCgroup mounts the container's view of its cgroups: the one unified
+// hierarchy, or a tmpfs with one mount for each v1 hierarchy.
+func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) error {
+	mounts := e.cfg.Layout.Mounts()
+	if len(mounts) == 1 && mounts[0].Target == "" {
+		fs := e.p.Fsopen(plan.InChild, mounts[0].FSType)
+		e.p.FsCreate(plan.InChild, fs)
+		mnt := e.p.Fsmount(plan.InChild, "cgroup", fs, int(o.set))
+		t := e.target(m.Destination, true, 0o755)
+		e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
+		return nil
+	}
+	fs := e.p.Fsopen(plan.InChild, "tmpfs")
+	e.p.FsString(plan.InChild, fs, "mode", "755")
+	e.p.FsCreate(plan.InChild, fs)
+	top := e.p.Fsmount(plan.InChild, "cgroup tmpfs", fs, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	t := e.target(m.Destination, true, 0o755)
+	e.p.MoveMount(plan.InChild, top.Arg(), t.Arg())
+	for _, c := range mounts {
+		e.p.Note("mount " + m.Destination + "/" + c.Target)
+		e.p.Mkdirat(plan.InChild, top.Arg(), c.Target, 0o755)
+		fs := e.p.Fsopen(plan.InChild, c.FSType)
+		for _, d := range strings.Split(c.Data, ",") {
+			if key, value, ok := strings.Cut(d, "="); ok {
+				e.p.FsString(plan.InChild, fs, key, value)
+			} else if d != "" {
+				e.p.FsFlag(plan.InChild, fs, d)
+			}
+		}
+		e.p.FsCreate(plan.InChild, fs)
+		mnt := e.p.Fsmount(plan.InChild, c.FSType, fs, int(o.set))
+		at := e.p.Openat2(plan.InChild, c.Target, top.Arg(), c.Target, unix.O_PATH|unix.O_DIRECTORY, 0, unix.RESOLVE_BENEATH)
+		e.p.MoveMount(plan.InChild, mnt.Arg(), at.Arg())
+		for _, l := range c.Links {
+			e.p.Symlinkat(plan.InChild, c.Target, top.Arg(), l)
+		}
+	}
+	if o.set&unix.MOUNT_ATTR_RDONLY != 0 {
+		e.p.MountSetattr(plan.InChild, top.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY})
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package runtime
+
+import (
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/plan"
+	"github.com/tare-engine/tare/snapshot"
+	"golang.org/x/sys/unix"
+)
+
+// rootfsHost makes the root file system as a detached mount: nothing appears
+// in any mount namespace before the child attaches it in its own.
+func rootfsHost(e *env) error {
+	r := &e.cfg.Root
+	e.p.Note("mount root file system")
+	switch {
+	case r.Bind != "":
+		e.root = e.p.OpenTree(plan.OnHost, "root", plan.CWD, r.Bind, false)
+		a := plan.Attrs{Propagation: unix.MS_PRIVATE}
+		if e.cfg.IdmapRoot && ownUserNS(e.spec) {
+			a.Set = unix.MOUNT_ATTR_IDMAP
+			a.UserNS = e.idmapSlot(e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings)
+		}
+		e.p.MountSetattr(plan.OnHost, e.root.Arg(), false, a)
+	case r.Options != "":
+		if e.cfg.RootTarget == "" {
+			return fault.New(fault.Internal, "mount root file system: no directory to mount on")
+		}
+	default:
+		e.overlayHost(r)
+	}
+	return nil
+}
+
+func (e *env) overlayHost(r *snapshot.Mount) {
+	var idmap plan.Slot
+	if e.cfg.IdmapRoot && ownUserNS(e.spec) {
+		idmap = e.idmapSlot(e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings)
+	}
+	fs := e.p.Fsopen(plan.OnHost, "overlay")
+	for _, c := range r.Config {
+		switch c.Cmd {
+		case snapshot.SetFlag:
+			e.p.FsFlag(plan.OnHost, fs, c.Key)
+		case snapshot.SetString:
+			e.p.FsString(plan.OnHost, fs, c.Key, c.Value)
+		case snapshot.SetFD:
+			var dir plan.Slot
+			if idmap != 0 {
+				dir = e.p.OpenTree(plan.OnHost, c.Key, plan.CWD, c.Open, false)
+				e.p.MountSetattr(plan.OnHost, dir.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_IDMAP, UserNS: idmap})
+			} else {
+				dir = e.p.Openat2(plan.OnHost, c.Key, plan.CWD, c.Open, unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+			}
+			e.p.FsFd(plan.OnHost, fs, c.Key, dir.Arg())
+		}
+	}
+	e.p.FsCreate(plan.OnHost, fs)
+	e.root = e.p.Fsmount(plan.OnHost, "root", fs, 0)
+}
+
+// rootfsChild cuts the propagation from the host's mounts and attaches the
+// root on top of the old one. Paths are resolved from its descriptor from
+// here on.
+func rootfsChild(e *env) error {
+	r := &e.cfg.Root
+	prop, err := propagationOf(e.spec.Linux.RootfsPropagation)
+	if err != nil {
+		return err
+	}
+	outer := uint64(unix.MS_PRIVATE)
+	if prop&(unix.MS_SLAVE|unix.MS_SHARED) != 0 {
+		outer = unix.MS_SLAVE
+	}
+	e.p.Note("make host mounts private")
+	old := e.p.Openat2(plan.InChild, "old root", plan.CWD, "/", unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+	e.p.MountSetattr(plan.InChild, old.Arg(), true, plan.Attrs{Propagation: outer})
+	e.p.Note("mount root file system")
+	if r.Options != "" {
+		e.overlayChild(r)
+	} else {
+		e.p.MoveMount(plan.InChild, e.root.Arg(), old.Arg())
+	}
+	return nil
+}
+
+// overlayChild mounts by path, for kernels whose overlay takes no descriptors
+// (before Linux 6.13) nor single layers (before 6.7): mount(2) has one page
+// for all options, so layers are short names relative to the working
+// directory.
+func (e *env) overlayChild(r *snapshot.Mount) {
+	e.p.Call(plan.InChild, unix.SYS_CHDIR, []plan.Arg{e.p.Str(r.Base)})
+	e.p.Call(plan.InChild, unix.SYS_MOUNT, []plan.Arg{
+		e.p.Str("overlay"), e.p.Str(e.cfg.RootTarget), e.p.Str("overlay"), plan.Int(0), e.p.Str(r.Options),
+	})
+	e.root = e.p.Openat2(plan.InChild, "root", plan.CWD, e.cfg.RootTarget, unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+}
+
+// pivotChild makes the container's root the root of its mount namespace and
+// lets go of the host's. chroot would leave the old root reachable.
+func pivotChild(e *env) error {
+	e.p.Note("pivot root")
+	e.p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{e.root.Arg()})
+	dot := e.p.Str(".")
+	e.p.Call(plan.InChild, unix.SYS_PIVOT_ROOT, []plan.Arg{dot, dot})
+	// The old root lies on top of the new one now.
+	e.p.Call(plan.InChild, unix.SYS_UMOUNT2, []plan.Arg{dot, plan.Int(unix.MNT_DETACH)})
+	if prop, err := propagationOf(e.spec.Linux.RootfsPropagation); err != nil {
+		return err
+	} else if prop&unix.MS_SHARED != 0 {
+		e.p.Note("set root propagation")
+		e.p.MountSetattr(plan.InChild, e.root.Arg(), false, plan.Attrs{Propagation: unix.MS_SHARED})
+	}
+	return nil
+}
+
+// readonlyRootChild comes after the mounts: missing mount points had to be
+// made.
+func readonlyRootChild(e *env) error {
+	e.p.Note("make root read-only")
+	e.p.MountSetattr(plan.InChild, e.root.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY})
+	return nil
+}
+
+func propagationOf(name string) (uint64, error) {
+	switch name {
+	case "", "private", "rprivate":
+		return unix.MS_PRIVATE, nil
+	case "slave", "rslave":
+		return unix.MS_SLAVE, nil
+	case "shared", "rshared":
+		return unix.MS_SHARED, nil
+	case "unbindable", "runbindable":
+		return unix.MS_UNBINDABLE, nil
+	default:
+		return 0, fault.New(fault.Invalid, "propagation %q: unknown", name)
+	}
+}

@@ -1,0 +1,66 @@
+package runtime
+
+import (
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/plan"
+	"golang.org/x/sys/unix"
+)
+
+// stdioHost takes the descriptors that become 0, 1 and 2. One that is already
+// in its place needs no op; any other must not lie in another's place.
+func stdioHost(e *env) error {
+	if e.spec.Process.Terminal {
+		return nil
+	}
+	for i, fd := range [3]int{e.cfg.Stdin, e.cfg.Stdout, e.cfg.Stderr} {
+		switch {
+		case fd < 0 || fd == i:
+		case fd < 3:
+			return fault.New(fault.Internal, "stdio %d: descriptor %d is in the way", i, fd)
+		default:
+			e.stdio[i] = e.p.Given([3]string{"stdin", "stdout", "stderr"}[i], fd)
+		}
+	}
+	return nil
+}
+
+// sessionChild gives the container a session and its standard descriptors.
+func sessionChild(e *env) error {
+	e.p.Note("new session")
+	e.p.Call(plan.InChild, unix.SYS_SETSID, nil)
+	if e.spec.Process.Terminal {
+		e.p.Note("take the terminal")
+		e.p.Call(plan.InChild, unix.SYS_IOCTL, []plan.Arg{e.pty.Arg(), plan.Int(unix.TIOCSCTTY), plan.Int(0)})
+		for fd := range 3 {
+			e.p.Call(plan.InChild, unix.SYS_DUP3, []plan.Arg{e.pty.Arg(), plan.Int(fd), plan.Int(0)})
+		}
+		return nil
+	}
+	for fd, given := range [3]int{e.cfg.Stdin, e.cfg.Stdout, e.cfg.Stderr} {
+		if given == fd {
+			continue
+		}
+		e.p.Note("standard descriptors")
+		from := e.stdio[fd]
+		if given < 0 {
+			// The container's own node: through the host's, a chmod would
+			// reach the host.
+			from = e.open("/dev/null", unix.O_RDWR)
+		}
+		e.p.Call(plan.InChild, unix.SYS_DUP3, []plan.Arg{from.Arg(), plan.Int(fd), plan.Int(0)})
+	}
+	return nil
+}
+
+// cwdChild opens the working directory inside the root, and makes it if it is
+// missing, while the root is still writable. It is entered by descriptor:
+// /proc/self/fd/N as a working directory is refused (CVE-2024-21626).
+func cwdChild(e *env) error {
+	cwd := e.spec.Process.Cwd
+	if cwd == "" || cwd[0] != '/' {
+		return fault.New(fault.Invalid, "working directory %q: not absolute", cwd)
+	}
+	e.p.Note("working directory " + cwd)
+	e.cwd = e.target(cwd, true, 0o755)
+	return nil
+}

@@ -1,0 +1,58 @@
+package runtime
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/tare-engine/tare/plan"
+	"golang.org/x/sys/unix"
+)
+
+// timensChild makes a time namespace, sets its clocks and enters it. unshare
+// affects only children (and exec, since Linux 6.3): setns enters at once, on
+// every kernel.
+func timensChild(e *env) error {
+	e.p.Note("make time namespace")
+	e.p.Call(plan.InChild, unix.SYS_UNSHARE, []plan.Arg{plan.Int(unix.CLONE_NEWTIME)})
+	proc := e.procfs()
+	if len(e.spec.Linux.TimeOffsets) > 0 {
+		var names []string
+		for name := range e.spec.Linux.TimeOffsets {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		text := ""
+		for _, name := range names {
+			o := e.spec.Linux.TimeOffsets[name]
+			text += fmt.Sprintf("%s %d %d\n", name, o.Secs, o.Nanosecs)
+		}
+		e.p.Note("set time offsets")
+		fd := e.p.Openat2(plan.InChild, "timens_offsets", proc.Arg(), "self/timens_offsets", unix.O_WRONLY, 0, unix.RESOLVE_BENEATH)
+		e.p.Write(plan.InChild, fd.Arg(), text, plan.Want(int64(len(text))))
+	}
+	e.p.Note("enter time namespace")
+	ns := e.p.Open(plan.InChild, "time_for_children", unix.SYS_OPENAT, []plan.Arg{
+		proc.Arg(), e.p.Str("self/ns/time_for_children"), plan.Int(unix.O_RDONLY | unix.O_CLOEXEC), plan.Int(0),
+	})
+	e.p.Setns(plan.InChild, ns, unix.CLONE_NEWTIME)
+	return nil
+}
+
+// procfs returns a private procfs mount of the child's pid namespace. What is
+// written through it cannot be redirected by mounts of the container
+// (CVE-2019-16884, CVE-2025-52881).
+func (e *env) procfs() plan.Slot {
+	if e.proc == 0 {
+		fs := e.p.Fsopen(plan.InChild, "proc")
+		e.p.FsCreate(plan.InChild, fs)
+		e.proc = e.p.Fsmount(plan.InChild, "proc", fs, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	}
+	return e.proc
+}
+
+// procfsChild opens procfs for the steps that need it, before the mounts.
+func procfsChild(e *env) error {
+	e.p.Note("mount procfs privately")
+	e.procfs()
+	return nil
+}
