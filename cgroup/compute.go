@@ -289,18 +289,12 @@ func (c *computing) assemble(i int) {
 		c.enableAll(i, parent)
 	}
 	if !c.in.Update {
-		if isCpuset && parent != "" {
-			c.inherit(i, parent, "cpuset.cpus")
-			c.inherit(i, parent, "cpuset.mems")
-		}
 		a := c.action(Mkdir, i)
 		a.Optional = free
 		add(a)
-		if isCpuset && c.in.cpu.Cpus == "" {
-			c.inherit(i, dir, "cpuset.cpus")
-		}
-		if isCpuset && c.in.cpu.Mems == "" {
-			c.inherit(i, dir, "cpuset.mems")
+		if isCpuset {
+			c.inherit(i, "cpuset.cpus")
+			c.inherit(i, "cpuset.mems")
 		}
 	}
 	s.Actions = append(s.Actions, c.writes[i]...)
@@ -345,9 +339,10 @@ func (c *computing) enableAll(i int, parent string) {
 	}
 }
 
-// inherit fills a v1 cpuset file: a group without cpus or mems takes no task.
-func (c *computing) inherit(i int, dir, file string) {
+// inherit fills a v1 cpuset file: a group without cpus or mems takes no task,
+// and one whose parent has none takes no limit.
+func (c *computing) inherit(i int, file string) {
 	a := c.action(Inherit, i)
-	a.Path, a.File = dir, file
+	a.File = file
 	c.set.Actions = append(c.set.Actions, a)
 }

@@ -65,9 +65,9 @@ type executor struct {
 	fdIn   int // its hierarchy
 	fdFile string
 
-	pending []int             // writes of the current batch that got EINVAL
-	refused []refusal         // controllers that could not be enabled
-	values  map[string]string // cpuset values by target
+	pending []int     // writes of the current batch that got EINVAL
+	refused []refusal // controllers that could not be enabled
+	cloned  bool      // the kernel has filled the cpuset files
 }
 
 type refusal struct{ controller, cause string }
@@ -106,30 +106,32 @@ func (x *executor) do(i int) error {
 	case cgroup.Mkdir:
 		return x.optional(a, p, x.mkdir(a, p))
 	case cgroup.Inherit:
-		_, err := x.inherit(a, p, a.Path)
-		return err
+		return x.inherit(a, p)
 	case cgroup.Check:
-		return x.check(a, p)
+		return x.check(a)
 	case cgroup.Write:
-		err := x.write(a, p)
+		err := x.write(a)
 		if a.Batch != 0 && errors.Is(err, unix.EINVAL) {
 			x.pending = append(x.pending, i)
 			return nil
 		}
 		return err
 	case cgroup.Attach:
-		if err := attachDevices(p.dir, x.s.Devices); err != nil {
+		if err := attachDevices(x.g.dir(a.Hierarchy), x.s.Devices); err != nil {
 			return fail("attach device program to", a.Target(), err)
 		}
 		return nil
 	case cgroup.Tasks:
 		var err error
-		if p.tasks, err = openat(p.dir, "tasks", unix.O_WRONLY); err != nil {
+		if p.tasks, err = openat(p.parent, p.name+"/tasks", unix.O_WRONLY); err != nil {
 			return fail("open", a.Target(), err)
 		}
 		return nil
 	case cgroup.Unified:
-		return nil // mkdir has opened it
+		if x.g.dir(a.Hierarchy) < 0 {
+			return fail("open", a.Target(), unix.ENOENT)
+		}
+		return nil
 	}
 	return fault.New(fault.Internal, "execute cgroup action %d: unknown kind", a.Kind)
 }
@@ -152,7 +154,7 @@ func (x *executor) parent(a *cgroup.Action, p *place) error {
 		fd, err := openat(unix.AT_FDCWD, a.Target(), unix.O_PATH|dirFlags)
 		if err == nil {
 			p.parent = fd
-			return x.checkMagic(a, p)
+			return nil
 		}
 		if !errors.Is(err, unix.ENOENT) {
 			return fail("open", a.Target(), err)
@@ -172,17 +174,17 @@ func (x *executor) parent(a *cgroup.Action, p *place) error {
 	return x.checkMagic(a, p)
 }
 
-// checkMagic makes sure that nothing is mounted over the hierarchy.
+// checkMagic makes sure that nothing is mounted over the v2 hierarchy, where
+// limits would end in absent files. On v1, opening tasks would fail.
 func (x *executor) checkMagic(a *cgroup.Action, p *place) error {
-	want := int64(unix.CGROUP_SUPER_MAGIC)
-	if x.s.Layout.Hierarchies[a.Hierarchy].Unified {
-		want = unix.CGROUP2_SUPER_MAGIC
+	if !x.s.Layout.Hierarchies[a.Hierarchy].Unified {
+		return nil
 	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(p.parent, &st); err != nil {
 		return fail("stat", a.Target(), err)
 	}
-	if int64(st.Type) != want {
+	if int64(st.Type) != unix.CGROUP2_SUPER_MAGIC {
 		return fault.New(fault.Unsupported, "open %s: not a cgroup file system", a.Target())
 	}
 	return nil
@@ -301,11 +303,12 @@ func (x *executor) mkdir(a *cgroup.Action, p *place) error {
 	case !errors.Is(err, unix.EEXIST):
 		return fail("make", a.Target(), err)
 	}
-	if p.dir, err = openat(p.parent, p.name, unix.O_RDONLY|dirFlags); err != nil {
-		return fail("open", a.Target(), err)
-	}
+	p.there = true
 	if p.made {
 		return nil
+	}
+	if p.dir, err = openat(p.parent, p.name, unix.O_RDONLY|dirFlags); err != nil {
+		return fail("open", a.Target(), err)
 	}
 	pids, err := procsBelow(p.dir, nil)
 	if err != nil {
@@ -317,57 +320,9 @@ func (x *executor) mkdir(a *cgroup.Action, p *place) error {
 	return nil
 }
 
-// inherit returns the value of a cpuset file, after filling it from the
-// directory above where it was empty.
-func (x *executor) inherit(a *cgroup.Action, p *place, path string) (string, error) {
-	target := join(join(a.Mount, path), a.File)
-	if v, ok := x.values[target]; ok {
-		return v, nil
-	}
-	own := path == join(p.parentPath, p.name) || p.parentPath == "" && path == p.name
-	dir, done := p.parent, func() {}
-	switch {
-	case own:
-		dir = p.dir
-	case path != p.parentPath:
-		fd, err := openat(unix.AT_FDCWD, join(a.Mount, path), unix.O_PATH|dirFlags)
-		if err != nil {
-			return "", fail("open", target, err)
-		}
-		dir, done = fd, func() { closeFD(&fd) }
-	}
-	defer done()
-	v := ""
-	if !own || !p.made { // a new group is known to be empty
-		text, err := readAt(dir, a.File)
-		if err != nil {
-			return "", fail("read", target, err)
-		}
-		v = strings.TrimSpace(text)
-	}
-	if v == "" && path != "" {
-		up := ""
-		if n := strings.LastIndexByte(path, '/'); n >= 0 {
-			up = path[:n]
-		}
-		var err error
-		if v, err = x.inherit(a, p, up); err != nil {
-			return "", err
-		}
-		if err := writeAt(dir, a.File, v); err != nil {
-			return "", fail("write", target, err)
-		}
-	}
-	if x.values == nil {
-		x.values = make(map[string]string, 4)
-	}
-	x.values[target] = v
-	return v, nil
-}
-
 // check refuses a limit below what is in use.
-func (x *executor) check(a *cgroup.Action, p *place) error {
-	text, err := readAt(p.dir, a.File)
+func (x *executor) check(a *cgroup.Action) error {
+	text, err := readAt(x.g.dir(a.Hierarchy), a.File)
 	if err != nil {
 		return fail("read", a.Target(), err)
 	}
@@ -383,10 +338,10 @@ func (x *executor) check(a *cgroup.Action, p *place) error {
 }
 
 // write does one write, or notes that its file is missing.
-func (x *executor) write(a *cgroup.Action, p *place) error {
-	err := x.writeFile(a.Hierarchy, p, a.File, a.Value)
+func (x *executor) write(a *cgroup.Action) error {
+	err := x.writeFile(a.Hierarchy, a.File, a.Value)
 	if absent(err) && a.AltFile != "" {
-		err = x.writeFile(a.Hierarchy, p, a.AltFile, a.AltValue)
+		err = x.writeFile(a.Hierarchy, a.AltFile, a.AltValue)
 	}
 	switch {
 	case err == nil:
@@ -402,11 +357,11 @@ func (x *executor) write(a *cgroup.Action, p *place) error {
 	return fail("set "+a.Resource+" to "+strconv.Quote(a.Value)+" in", a.Target(), err)
 }
 
-func (x *executor) writeFile(h int, p *place, file, value string) error {
+func (x *executor) writeFile(h int, file, value string) error {
 	if x.fd < 0 || x.fdIn != h || x.fdFile != file {
 		closeFD(&x.fd)
 		var err error
-		if x.fd, err = openat(p.dir, file, unix.O_WRONLY); err != nil {
+		if x.fd, err = openat(x.g.dir(h), file, unix.O_WRONLY); err != nil {
 			return err
 		}
 		x.fdIn, x.fdFile = h, file
@@ -437,7 +392,7 @@ func (x *executor) finishBatch() error {
 		var last error
 		for _, i := range todo {
 			a := &x.s.Actions[i]
-			err := x.write(a, &x.g.in[a.Hierarchy])
+			err := x.write(a)
 			switch {
 			case errors.Is(err, unix.EINVAL):
 				x.pending, last = append(x.pending, i), err

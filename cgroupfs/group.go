@@ -25,10 +25,11 @@ type Group struct {
 type place struct {
 	parentPath, name string
 	parent           int      // fd of the parent directory, or -1
-	dir              int      // fd of the group's own directory, or -1
+	there            bool     // the group's own directory exists
+	dir              int      // its fd, or -1: most hierarchies never need one (see Group.dir)
 	tasks            int      // fd of dir/tasks, or -1
 	chain            []int    // v2: fds of all directories from the mount to the parent (the last one is parent)
-	made             bool     // dir was made here
+	made             bool     // the directory was made here
 	madeParents      []string // ancestors that were made here, relative to the mount
 	skip             bool     // left out: an optional hierarchy without permission
 }
@@ -75,7 +76,8 @@ func Open(l cgroup.Layout, path string) (*Group, error) {
 			g.Close()
 			return nil, fail("open", join(parent, p.name), err)
 		}
-		found = found || err == nil
+		p.there = err == nil
+		found = found || p.there
 	}
 	if !found {
 		g.Close()
@@ -104,11 +106,11 @@ func (g *Group) TasksFDs() []int {
 func (g *Group) OpenTasks() error {
 	for i := range g.in {
 		p := &g.in[i]
-		if g.layout.Hierarchies[i].Unified || p.dir < 0 || p.tasks >= 0 {
+		if g.layout.Hierarchies[i].Unified || !p.there || p.tasks >= 0 {
 			continue
 		}
 		var err error
-		if p.tasks, err = openat(p.dir, "tasks", unix.O_WRONLY); err != nil {
+		if p.tasks, err = openat(p.parent, p.name+"/tasks", unix.O_WRONLY); err != nil {
 			return fail("open", g.target(i)+"/tasks", err)
 		}
 	}
@@ -119,7 +121,7 @@ func (g *Group) OpenTasks() error {
 // hosts have both this and TasksFDs.
 func (g *Group) UnifiedFD() int {
 	if i := g.layout.Unified(); i >= 0 {
-		return g.in[i].dir
+		return g.dir(i)
 	}
 	return -1
 }
@@ -168,9 +170,19 @@ func join(dir, name string) string {
 // -1.
 func (g *Group) find(controller string) int {
 	if i := g.layout.Find(controller); i >= 0 {
-		return g.in[i].dir
+		return g.dir(i)
 	}
 	return -1
+}
+
+// dir returns the group's directory in hierarchy i, opened on first use, or
+// -1 where it is not (or no longer) there.
+func (g *Group) dir(i int) int {
+	p := &g.in[i]
+	if p.there && p.dir < 0 {
+		p.dir, _ = openat(p.parent, p.name, unix.O_RDONLY|dirFlags) // -1: removed meanwhile
+	}
+	return p.dir
 }
 
 // Procs lists the processes of the group and its sub-groups, unsorted.
@@ -178,7 +190,7 @@ func (g *Group) Procs() ([]int, error) {
 	var pids []int
 	for _, i := range g.witnesses() {
 		var err error
-		if pids, err = procsBelow(g.in[i].dir, pids); err != nil {
+		if pids, err = procsBelow(g.dir(i), pids); err != nil {
 			return nil, fail("read", g.target(i)+"/cgroup.procs", err)
 		}
 	}
@@ -192,16 +204,16 @@ func (g *Group) Procs() ([]int, error) {
 func (g *Group) witnesses() []int {
 	var out []int
 	u := g.layout.Unified()
-	if u >= 0 && g.in[u].dir >= 0 {
+	if u >= 0 && g.dir(u) >= 0 {
 		out = append(out, u)
 	}
 	for _, c := range [...]string{"freezer", "devices", "pids", "memory"} {
-		if i := g.layout.Find(c); i >= 0 && i != u && g.in[i].dir >= 0 {
+		if i := g.layout.Find(c); i >= 0 && i != u && g.dir(i) >= 0 {
 			return append(out, i)
 		}
 	}
 	for i := range g.in {
-		if i != u && g.in[i].dir >= 0 {
+		if i != u && g.dir(i) >= 0 {
 			return append(out, i)
 		}
 	}
@@ -318,14 +330,14 @@ func (g *Group) CPUUsage() (time.Duration, error) {
 // readOf reads a controller's file, by the name of its version.
 func (g *Group) readOf(controller, v1, v2 string) (string, error) {
 	i := g.layout.Find(controller)
-	if i < 0 || g.in[i].dir < 0 {
+	if i < 0 || g.dir(i) < 0 {
 		return "", fault.New(fault.Unsupported, "read cgroup %s: no %s controller", g.path, controller)
 	}
 	file := v1
 	if g.layout.Hierarchies[i].Unified {
 		file = v2
 	}
-	text, err := readAt(g.in[i].dir, file)
+	text, err := readAt(g.dir(i), file)
 	if err != nil {
 		return "", fail("read", g.target(i)+"/"+file, err)
 	}
