@@ -123,7 +123,9 @@ func jsonError(err error) error {
 	var syn *json.SyntaxError
 	switch {
 	case errors.As(err, &typ) && typ.Field != "":
-		return invalid("%s: is a %s", typ.Field, typ.Value)
+		// The path holds the names of the Go types' embedded structs.
+		field := strings.NewReplacer("LinuxSyscall.", "", "LinuxSeccomp.", "").Replace(typ.Field)
+		return invalid("%s: is a %s", field, typ.Value)
 	case errors.As(err, &typ):
 		return invalid("is a %s, not an object", typ.Value)
 	case errors.As(err, &syn):

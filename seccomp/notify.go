@@ -25,19 +25,14 @@ func NotifiesBeforeExec(p *specs.LinuxSeccomp, calls []string) error {
 }
 
 // notifies follows Compile: a rule without arguments decides alone, else each
-// rule may apply and so may the default.
+// rule may apply and so may the default. Rules with the default's action do
+// nothing there; that one of them may still differ in its errno is passed over
+// here, on the safe side.
 func notifies(p *specs.LinuxSeccomp, call string) bool {
 	hit := p.DefaultAction == specs.ActNotify
 	for i := range p.Syscalls {
 		s := &p.Syscalls[i]
-		if s.Action == p.DefaultAction && !hit && s.Action != specs.ActNotify {
-			// Left out, or the same action with another errno: it
-			// decides nothing about notifying unless it is final.
-			if len(s.Args) > 0 || s.ErrnoRet == nil {
-				continue
-			}
-		}
-		if !slices.Contains(s.Names, call) {
+		if s.Action == p.DefaultAction || !slices.Contains(s.Names, call) {
 			continue
 		}
 		if len(s.Args) == 0 {
