@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tare-engine/tare/engine"
+	"github.com/tare-engine/tare/fault"
+)
+
+// App is one invocation of tare.
+type App struct {
+	Stdin, Stdout, Stderr *os.File
+	Getenv                func(string) (string, bool)
+
+	options engine.Options
+	opened  *engine.Engine
+}
+
+// Exit codes besides those of a container.
+const (
+	exitError = 1   // a command other than run failed
+	exitUsage = 125 // the arguments make no sense
+)
+
+// New returns the invocation of this process.
+func New() *App {
+	return &App{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv}
+}
+
+// globalFlags come before the command.
+var globalFlags = []Flag{
+	{Name: "debug", Short: 'D', Usage: "Log what is done to standard error"},
+	{Name: "root", Value: "dir", Usage: "Directory of images and containers (or TARE_ROOT)", Default: engine.DefaultRoot},
+	{Name: "run-root", Value: "dir", Usage: "Directory of the state of running containers (or TARE_RUN_ROOT)", Default: engine.DefaultRunRoot},
+	{Name: "version", Short: 'v', Usage: "Print the version and quit"},
+}
+
+// Global returns the flags that come before the command, as a command that
+// has no name.
+func Global() Command {
+	return Command{Args: "[OPTIONS] COMMAND", Flags: globalFlags, Stop: true, MaxArgs: -1}
+}
+
+// globals takes the global flags.
+type globals struct {
+	engine.Options
+	version bool
+}
+
+func (g *globals) Set(flag, value string) (err error) {
+	switch flag {
+	case "debug":
+		return setBool(&g.Debug, value)
+	case "root":
+		g.Root, err = absolute(value)
+	case "run-root":
+		g.RunRoot, err = absolute(value)
+	case "version":
+		return setBool(&g.version, value)
+	}
+	return err
+}
+
+func (g *globals) Run(context.Context, *App, []string) (int, error) { return 0, nil }
+
+// Main runs tare with the arguments after the program's name and returns the
+// exit code.
+func (app *App) Main(args []string) int {
+	ctx := context.Background()
+	g := globals{Options: engine.Options{Root: engine.DefaultRoot, RunRoot: engine.DefaultRunRoot}}
+	for _, e := range [...]struct{ name, flag string }{{"TARE_ROOT", "root"}, {"TARE_RUN_ROOT", "run-root"}} {
+		if v, ok := app.Getenv(e.name); ok && v != "" {
+			if err := g.Set(e.flag, v); err != nil {
+				return app.fail(exitUsage, e.name, err)
+			}
+		}
+	}
+	global := Global()
+	rest, err := global.parse(&g, args)
+	switch {
+	case errors.Is(err, errHelp), err == nil && len(rest) == 0 && !g.version:
+		app.print(help(&global, app.width()))
+		return 0
+	case err != nil:
+		return app.fail(exitUsage, "", fault.WithHint(err, strings.ReplaceAll(fault.HintOf(err), "tare  --help", "tare --help")))
+	}
+	app.options = g.Options
+	if g.version {
+		rest = []string{"version"}
+	}
+	if rest[0] == "help" {
+		if rest = rest[1:]; len(rest) == 0 {
+			app.print(help(&global, app.width()))
+			return 0
+		}
+		rest = []string{rest[0], "--help"}
+	}
+	c := lookup(rest[0])
+	if c == nil {
+		return app.fail(exitUsage, "", unknownCommand(rest[0]))
+	}
+	return app.command(ctx, c, rest[1:])
+}
+
+func (app *App) command(ctx context.Context, c *Command, args []string) int {
+	action := c.New()
+	rest, err := c.parse(action, args)
+	if errors.Is(err, errHelp) {
+		app.print(help(c, app.width()))
+		return 0
+	}
+	if err == nil {
+		err = c.check(rest)
+	}
+	if err != nil {
+		return app.fail(exitUsage, c.Name, err)
+	}
+	code, err := action.Run(ctx, app, rest)
+	if err != nil {
+		if code == 0 {
+			code = exitError
+		}
+		return app.fail(code, c.Name, err)
+	}
+	return code
+}
+
+// engine opens the engine on first use.
+func (app *App) engine() (*engine.Engine, error) {
+	if app.opened == nil {
+		e, err := engine.Open(app.options)
+		if err != nil {
+			return nil, err
+		}
+		app.opened = e
+	}
+	return app.opened, nil
+}
+
+// fail prints an error as one line and returns code.
+func (app *App) fail(code int, where string, err error) int {
+	if where != "" {
+		where += ": "
+	}
+	app.warn(where + err.Error() + hintText(err))
+	return code
+}
+
+func hintText(err error) string {
+	if h := fault.HintOf(err); h != "" {
+		return " (hint: " + h + ")"
+	}
+	return ""
+}
+
+// warn prints one line to standard error: a line break inside a text would
+// let a file name or an image forge lines of its own.
+func (app *App) warn(text string) {
+	clean := strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	_, _ = app.Stderr.WriteString("tare: " + clean + "\n") // nobody is left to tell
+}
+
+// print writes to standard output. A reader that went away is no error.
+func (app *App) print(text string) { _, _ = app.Stdout.WriteString(text) }
+
+// width is the number of columns of a terminal, or 0.
+func (app *App) width() int {
+	ws, err := unix.IoctlGetWinsize(int(app.Stdout.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(ws.Col)
+}
+
+// isTerminal tells whether f is one.
+func isTerminal(f *os.File) bool {
+	if f == nil {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// within adds the object of a command to an error: "rm web: no such container".
+func within(object string, err error) error {
+	if err == nil || object == "" {
+		return err
+	}
+	return &objectError{object, err}
+}
+
+type objectError struct {
+	object string
+	err    error
+}
+
+func (e *objectError) Error() string { return e.object + ": " + e.err.Error() }
+func (e *objectError) Unwrap() error { return e.err }

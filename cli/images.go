@@ -1,0 +1,210 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/tare-engine/tare/engine"
+)
+
+func imagesCommand() Command {
+	return Command{
+		Name: "images", Args: "[NAME[:TAG]]", Short: "List images",
+		Flags: imagesFlags, MaxArgs: 1, Complete: CompleteImages,
+		New: func() Action { return &imagesAction{} },
+	}
+}
+
+var imagesFlags = []Flag{
+	{Name: "all", Short: 'a', Usage: "Show all images (there are no hidden ones)"},
+	{Name: "digests", Usage: "Show digests"},
+	{Name: "format", Value: "string", Usage: "Format of the output: table, json or a template of {{.Name}}"},
+	{Name: "no-trunc", Usage: "Do not shorten the output"},
+	{Name: "quiet", Short: 'q', Usage: "Show IDs only"},
+}
+
+type imagesAction struct {
+	all, digests, full, quiet bool
+	format                    string
+}
+
+func (a *imagesAction) Set(flag, v string) error {
+	switch flag {
+	case "all":
+		return setBool(&a.all, v)
+	case "digests":
+		return setBool(&a.digests, v)
+	case "format":
+		a.format = v
+	case "no-trunc":
+		return setBool(&a.full, v)
+	case "quiet":
+		return setBool(&a.quiet, v)
+	}
+	return nil
+}
+
+func (a *imagesAction) Run(ctx context.Context, app *App, args []string) (int, error) {
+	e, err := app.engine()
+	if err != nil {
+		return 0, err
+	}
+	list, err := e.Images.List(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if len(args) == 1 {
+		name, tag := splitTag(args[0])
+		kept := list[:0]
+		for _, i := range list {
+			if i.Name == name && (tag == "" || i.Tag == tag) {
+				kept = append(kept, i)
+			}
+		}
+		list = kept
+	}
+	text, err := a.render(list, time.Now())
+	if err != nil {
+		return 0, err
+	}
+	app.print(text)
+	return 0, nil
+}
+
+// splitTag splits name:tag; a colon before a slash belongs to a port.
+func splitTag(s string) (name, tag string) {
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, '/') {
+		return s[:i], s[i+1:]
+	}
+	return s, ""
+}
+
+func (a *imagesAction) render(list []engine.ImageSummary, now time.Time) (string, error) {
+	rows := make([][]cell, len(list))
+	for i := range list {
+		rows[i] = imageRow(&list[i], a.full, now)
+	}
+	if a.quiet {
+		return ids(rows), nil
+	}
+	columns := []string{"REPOSITORY", "Repository", "TAG", "Tag"}
+	if a.digests {
+		columns = append(columns, "DIGEST", "Digest")
+	}
+	columns = append(columns, "IMAGE ID", "ID", "CREATED", "CreatedSince", "SIZE", "Size")
+	return render(a.format, columns, rows)
+}
+
+func imageRow(i *engine.ImageSummary, full bool, now time.Time) []cell {
+	id := i.ID
+	if !full {
+		id = strings.TrimPrefix(id, "sha256:")
+		id = id[:min(shortLen, len(id))]
+	}
+	since := "N/A"
+	if !i.Created.IsZero() && i.Created.Unix() != 0 {
+		since = ago(i.Created, now)
+	}
+	return []cell{
+		{"CreatedAt", createdAt(i.Created)},
+		{"CreatedSince", since},
+		{"Digest", orNone(i.Digest)},
+		{"ID", id},
+		{"Platform", i.Platform},
+		{"Repository", orNone(i.Name)},
+		{"Size", size(i.Size)},
+		{"Tag", orNone(i.Tag)},
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "<none>"
+	}
+	return s
+}
+
+func rmiCommand() Command {
+	return Command{
+		Name: "rmi", Args: "IMAGE [IMAGE...]", Short: "Remove images",
+		Flags: rmiFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteImages,
+		New: func() Action { return &rmiAction{} },
+	}
+}
+
+var rmiFlags = []Flag{
+	{Name: "force", Short: 'f', Usage: "Remove an image that has several names, or that a container uses"},
+}
+
+type rmiAction struct{ force bool }
+
+func (r *rmiAction) Set(_, v string) error { return setBool(&r.force, v) }
+
+func (r *rmiAction) Run(ctx context.Context, app *App, args []string) (int, error) {
+	e, err := app.engine()
+	if err != nil {
+		return 0, err
+	}
+	return eachArg(app, "rmi", args, func(arg string) error {
+		removed, err := e.Images.Remove(ctx, arg, r.force)
+		for _, m := range removed {
+			if m.Untagged != "" {
+				app.print("Untagged: " + m.Untagged + "\n")
+			}
+			if m.Deleted != "" {
+				app.print("Deleted: " + m.Deleted + "\n")
+			}
+		}
+		return err
+	})
+}
+
+func importCommand() Command {
+	return Command{
+		Name: "import", Args: "FILE|DIR|- NAME[:TAG]", Short: "Make an image from a tar archive or a directory",
+		Example: "tare import debian.tar.gz debian:bookworm\nmmdebstrap bookworm - | tare import -c 'CMD [\"bash\"]' - debian",
+		Flags:   importFlags, MinArgs: 1, MaxArgs: 2, Complete: CompleteFiles,
+		New: func() Action { return &importAction{} },
+	}
+}
+
+var importFlags = []Flag{
+	{Name: "change", Short: 'c', Value: "list", Usage: "Dockerfile instruction for the image (CMD, ENTRYPOINT, ENV, USER, WORKDIR, …)"},
+	{Name: "message", Short: 'm', Value: "string", Usage: "Comment for the image's history"},
+	{Name: "platform", Value: "string", Usage: "Platform of the image (os/arch)"},
+}
+
+type importAction struct{ o engine.ImportOptions }
+
+func (i *importAction) Set(flag, v string) error {
+	switch flag {
+	case "change":
+		i.o.Changes = append(i.o.Changes, v)
+	case "message":
+		i.o.Message = v
+	case "platform":
+		i.o.Platform = v
+	}
+	return nil
+}
+
+func (i *importAction) Run(ctx context.Context, app *App, args []string) (int, error) {
+	i.o.Source = args[0]
+	if len(args) == 2 {
+		i.o.Name = args[1]
+	}
+	if i.o.Source == "-" {
+		i.o.Stdin = app.Stdin
+	}
+	e, err := app.engine()
+	if err != nil {
+		return 0, err
+	}
+	id, err := e.Images.Import(ctx, &i.o)
+	if err != nil {
+		return 0, within(i.o.Source, err)
+	}
+	app.print(id + "\n")
+	return 0, nil
+}

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+
+	"github.com/tare-engine/tare/engine"
+	"github.com/tare-engine/tare/fault"
+)
+
+func runCommand() Command {
+	return Command{
+		Name: "run", Args: "IMAGE [COMMAND] [ARG...]", Short: "Run a command in a new container",
+		Example: "tare run --rm -it tare/base\ntare run --rm -m 64m --cpus 0.5 tare/base stress --cpu 2\ntare run --plan tare/base true",
+		Flags:   runFlags, Stop: true, MaxArgs: -1, Complete: CompleteImages,
+		New: func() Action { return newRun() },
+	}
+}
+
+// runAction collects the flags of run. The values are turned into the
+// engine's form as they come; Set in run_set.go has the list.
+type runAction struct {
+	cfg      engine.ContainerConfig
+	envFile  []string // variables of the files, before those of -e
+	labels   []string // of --label, after those of the files
+	cidfile  string
+	pull     string
+	sigProxy bool
+	detach   bool
+	plan     bool
+	getenv   func(string) (string, bool)
+}
+
+func newRun() *runAction {
+	return &runAction{pull: "missing", sigProxy: true, getenv: os.LookupEnv}
+}
+
+// config completes the configuration with the arguments.
+func (r *runAction) config(args []string) (*engine.ContainerConfig, error) {
+	c := &r.cfg
+	if c.RootFS == "" {
+		if len(args) == 0 {
+			return nil, fault.New(fault.Invalid, "requires at least 1 argument")
+		}
+		if args[0] == "" {
+			return nil, fault.New(fault.Invalid, "the image name is empty")
+		}
+		c.Image, args = args[0], args[1:]
+	}
+	if len(args) > 0 {
+		c.Cmd = args
+	}
+	c.Env = append(r.envFile, c.Env...)
+	for _, l := range r.labels {
+		if err := setPair(&c.Labels, l); err != nil {
+			return nil, err
+		}
+	}
+	c.AttachStdin, c.StdinOnce = c.OpenStdin, c.OpenStdin
+	c.AttachStdout, c.AttachStderr = true, true
+	return c, nil
+}
+
+// object is what errors call the container.
+func (r *runAction) object() string {
+	switch c := &r.cfg; {
+	case c.Name != "":
+		return c.Name
+	case c.RootFS != "":
+		return c.RootFS
+	default:
+		return c.Image
+	}
+}
+
+func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, error) {
+	c, err := r.config(args)
+	if err != nil {
+		return exitUsage, fault.WithHint(err, "see 'tare run --help'")
+	}
+	if err := r.check(app); err != nil {
+		return exitUsage, within(r.object(), err)
+	}
+	e, err := app.engine()
+	if err != nil {
+		return engine.ExitEngine, err
+	}
+	if r.plan {
+		if err := e.Containers.Plan(ctx, c, app.Stdout); err != nil {
+			return engine.ExitEngine, within(r.object(), err)
+		}
+		return 0, nil
+	}
+	o := &engine.RunOptions{SigProxy: r.sigProxy, Warn: func(msg string) { app.warn("warning: " + msg) }}
+	o.Out, o.Err = app.Stdout, app.Stderr
+	if c.OpenStdin {
+		o.In = app.Stdin
+	}
+	if r.cidfile != "" {
+		f, err := newCIDFile(r.cidfile)
+		if err != nil {
+			return engine.ExitEngine, within(r.object(), err)
+		}
+		defer f.close()
+		c.HostConfig.ContainerIDFile = r.cidfile
+		o.Created = f.write
+	}
+	code, err := e.Containers.Run(ctx, c, o)
+	if err != nil {
+		if code == 0 {
+			code = engine.ExitEngine
+		}
+		return code, within(r.object(), err)
+	}
+	return code, nil
+}
+
+// check refuses what the flags cannot mean together, or not yet.
+func (r *runAction) check(app *App) error {
+	c := &r.cfg
+	if r.detach {
+		return fault.WithHint(fault.New(fault.Unsupported, "detached containers come with the monitor and are not supported yet"), "run without -d")
+	}
+	switch r.pull {
+	case "missing", "never":
+	case "always":
+		return fault.WithHint(fault.New(fault.Unsupported, "--pull always: registries are not supported yet"), "bring the image in with 'tare import'")
+	default:
+		return fault.New(fault.Invalid, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"", r.pull)
+	}
+	if c.Name != "" && !engine.ValidName(c.Name) {
+		return fault.New(fault.Invalid, "invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", c.Name)
+	}
+	if c.Tty {
+		if c.OpenStdin && !isTerminal(app.Stdin) && !r.plan {
+			return fault.New(fault.Invalid, "the input device is not a TTY")
+		}
+		c.HostConfig.ConsoleSize = consoleSize(app.Stdout)
+	}
+	return nil
+}
+
+// cidFile is the file of --cidfile. It is made before the container, so that
+// of two runs with the same file one loses before it starts anything.
+type cidFile struct {
+	f       *os.File
+	written bool
+}
+
+func newCIDFile(path string) (*cidFile, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fault.New(fault.Exists, "container ID file found, make sure the other container isn't running or delete %s", path)
+	}
+	if err != nil {
+		return nil, fault.New(fault.KindOf(err), "create container ID file: %w", err)
+	}
+	return &cidFile{f: f}, nil
+}
+
+func (c *cidFile) write(id string) error {
+	if _, err := c.f.WriteString(id); err != nil {
+		return fault.New(fault.KindOf(err), "write container ID file: %w", err)
+	}
+	c.written = true
+	return nil
+}
+
+// close removes the file again when no container came of it.
+func (c *cidFile) close() {
+	_ = c.f.Close() // written or not is known already
+	if !c.written {
+		_ = os.Remove(c.f.Name()) // ours: made with O_EXCL
+	}
+}
+
+// setBool reads a boolean as pflag does.
+func setBool(to *bool, value string) error {
+	v, err := strconv.ParseBool(value)
+	if err != nil {
+		return fault.New(fault.Invalid, "not a boolean")
+	}
+	*to = v
+	return nil
+}

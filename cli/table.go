@@ -1,0 +1,223 @@
+package cli
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tare-engine/tare/fault"
+)
+
+// cell is one named value of a row.
+type cell struct{ name, value string }
+
+// render writes rows in a format: "" or "table" is a table of the columns,
+// given as heading and name in turns; "json" is one object a line, as Docker
+// writes them; anything else is a template of text and {{.Name}}, which may
+// start with "table".
+func render(format string, columns []string, rows [][]cell) (string, error) {
+	var b strings.Builder
+	switch {
+	case format == "" || format == "table":
+		names := make([]string, 0, len(columns)/2)
+		table := make([][]string, 1, len(rows)+1)
+		for i := 0; i < len(columns); i += 2 {
+			table[0] = append(table[0], columns[i])
+			names = append(names, columns[i+1])
+		}
+		for _, r := range rows {
+			line := make([]string, len(names))
+			for i, n := range names {
+				line[i] = value(r, n)
+			}
+			table = append(table, line)
+		}
+		align(&b, table)
+	case format == "json":
+		for _, r := range rows {
+			b.WriteByte('{')
+			for i, c := range r {
+				if i > 0 {
+					b.WriteByte(',')
+				}
+				b.WriteString(quoteJSON(c.name) + ":" + quoteJSON(c.value))
+			}
+			b.WriteString("}\n")
+		}
+	default:
+		return template(format, columns, rows)
+	}
+	return b.String(), nil
+}
+
+// template fills in {{.Name}} and {{json .}}; what needs more of a language is
+// the cold binary's.
+func template(format string, columns []string, rows [][]cell) (string, error) {
+	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
+	format, tabular := strings.CutPrefix(format, "table ")
+	var texts, names []string // text, then the name after it
+	for rest := format; ; {
+		text, after, found := strings.Cut(rest, "{{")
+		texts = append(texts, text)
+		if !found {
+			break
+		}
+		expr, more, closed := strings.Cut(after, "}}")
+		expr = strings.TrimSpace(strings.Trim(expr, "-"))
+		name, isField := strings.CutPrefix(expr, ".")
+		if expr == "json ." {
+			name, isField = "", true
+		}
+		if !closed || !isField || strings.ContainsAny(name, " |().\"") {
+			return "", fault.WithHint(fault.New(fault.Unsupported, "format %q: only {{.Name}} and {{json .}} are supported yet", format), "use --format json")
+		}
+		names, rest = append(names, name), more
+	}
+	var lines [][]string
+	if tabular {
+		heads := make([]cell, 0, len(columns)/2)
+		for i := 0; i < len(columns); i += 2 {
+			heads = append(heads, cell{columns[i+1], columns[i]})
+		}
+		rows = append([][]cell{heads}, rows...)
+	}
+	for _, r := range rows {
+		var b strings.Builder
+		for i, text := range texts {
+			b.WriteString(text)
+			if i == len(names) {
+				break
+			}
+			switch n := names[i]; {
+			case n == "":
+				s, err := render("json", nil, [][]cell{r})
+				if err != nil {
+					return "", err
+				}
+				b.WriteString(strings.TrimSuffix(s, "\n"))
+			case !has(r, n):
+				return "", fault.New(fault.Invalid, "format %q: there is no field %s", format, n)
+			default:
+				b.WriteString(value(r, n))
+			}
+		}
+		lines = append(lines, strings.Split(b.String(), "\t"))
+	}
+	var b strings.Builder
+	if tabular {
+		align(&b, lines)
+		return b.String(), nil
+	}
+	for _, l := range lines {
+		b.WriteString(strings.Join(l, "\t") + "\n")
+	}
+	return b.String(), nil
+}
+
+func has(row []cell, name string) bool {
+	for _, c := range row {
+		if c.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func value(row []cell, name string) string {
+	for _, c := range row {
+		if c.name == name {
+			return c.value
+		}
+	}
+	return ""
+}
+
+// align writes lines with their columns three spaces apart.
+func align(b *strings.Builder, lines [][]string) {
+	var widths []int
+	for _, l := range lines {
+		for i, s := range l {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(s))
+		}
+	}
+	for _, l := range lines {
+		for i, s := range l {
+			b.WriteString(s)
+			if i < len(l)-1 {
+				pad(b, widths[i]-utf8.RuneCountInString(s)+3)
+			}
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func quoteJSON(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil { // cannot happen for a string
+		return strconv.Quote(s)
+	}
+	return string(b)
+}
+
+// ago is how Docker says how long ago something was.
+func ago(t, now time.Time) string { return duration(now.Sub(t)) + " ago" }
+
+// duration is Docker's rough duration: "3 minutes", "About an hour".
+func duration(d time.Duration) string {
+	seconds, minutes := int(d.Seconds()), int(d.Minutes())
+	hours := int(d.Hours() + 0.5)
+	count := func(n int, unit string) string { return strconv.Itoa(n) + " " + unit }
+	switch {
+	case seconds < 1:
+		return "Less than a second"
+	case seconds == 1:
+		return "1 second"
+	case seconds < 60:
+		return count(seconds, "seconds")
+	case minutes == 1:
+		return "About a minute"
+	case minutes < 60:
+		return count(minutes, "minutes")
+	case hours == 1:
+		return "About an hour"
+	case hours < 48:
+		return count(hours, "hours")
+	case hours < 24*7*2:
+		return count(hours/24, "days")
+	case hours < 24*30*2:
+		return count(hours/24/7, "weeks")
+	case hours < 24*365*2:
+		return count(hours/24/30, "months")
+	default:
+		return count(int(d.Hours())/24/365, "years")
+	}
+}
+
+// size is Docker's size: powers of 1000, three digits.
+func size(n int64) string {
+	v := float64(n)
+	units := [...]string{"B", "kB", "MB", "GB", "TB", "PB"}
+	i := 0
+	for v >= 1000 && i < len(units)-1 {
+		v /= 1000
+		i++
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64) + units[i]
+}
+
+// clip shortens s to n characters, the last of which says so.
+func clip(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	r := []rune(s)
+	return string(r[:n-1]) + "…"
+}
+
+// createdAt is a time as Docker prints it.
+func createdAt(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 -0700 MST") }

@@ -1,0 +1,10 @@
+// Tare runs containers.
+package main
+
+import (
+	"os"
+
+	"github.com/tare-engine/tare/cli"
+)
+
+func main() { os.Exit(cli.New().Main(os.Args[1:])) }
