@@ -253,7 +253,17 @@ func (x *executor) enable(a *cgroup.Action, p *place) error {
 			todo = append(todo, c)
 		}
 	}
-	if len(todo) == 0 || write(fd, strings.Join(todo, " ")) == nil {
+	if len(todo) == 0 {
+		return nil
+	}
+	err = write(fd, strings.Join(todo, " "))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EBUSY):
+		// The group has processes. Taking the threaded controllers alone
+		// would make it a threaded domain, and nobody could join below it.
+		x.refuse(a, a.Value, err)
 		return nil
 	}
 	// It is all or nothing; find out which one it was.
