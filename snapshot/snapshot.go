@@ -13,18 +13,25 @@
 package snapshot
 
 import (
-	"os"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/fsatomic"
 )
 
 // Store makes and removes snapshots below a data root.
 type Store struct {
-	root string
+	dir string
 }
 
 // Open returns the store below the data root, an absolute path, without I/O.
-func Open(root string) *Store { return &Store{root: root} }
+func Open(root string) *Store { return &Store{dir: root + "/overlay"} }
 
 // Parent is what a snapshot stands on.
 type Parent struct {
@@ -45,39 +52,155 @@ type Snapshot struct {
 	ReadOnly bool
 }
 
-// Prepare makes the writable layer of container id on top of p. The error is
-// Exists when the id has one.
+// Prepare makes the writable layer of container id on top of p. The root of
+// the layer gets the attributes of the image's. The error is Exists when the
+// id has one.
+//
+// The overlay of a volatile snapshot cannot be mounted a second time: the
+// kernel refuses it, because nobody knows what of it reached the disk.
 func (s *Store) Prepare(id string, p Parent, volatile bool) (Snapshot, error) {
-	return Snapshot{}, fault.New(fault.Unsupported, "prepare %s: not built yet", id)
+	if err := checkID(id); err != nil {
+		return Snapshot{}, err
+	}
+	temp := s.dir + "/" + fsatomic.Prefix + id
+	err := unix.Mkdir(temp, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.makeDir(); err == nil {
+			err = unix.Mkdir(temp, 0o700)
+		}
+	}
+	if err == nil {
+		err = fill(temp, p)
+		if err == nil {
+			err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, s.dir+"/"+id, unix.RENAME_NOREPLACE)
+		}
+		if err != nil {
+			err = errors.Join(err, fsatomic.RemoveTree(unix.AT_FDCWD, temp))
+		}
+	}
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("prepare %s: %w", id, err)
+	}
+	return s.at(id, p, volatile), nil
+}
+
+// fill makes the two directories of a snapshot in dir.
+func fill(dir string, p Parent) error {
+	upper := dir + "/upper"
+	if err := unix.Mkdir(upper, p.Mode&0o777); err != nil {
+		return err
+	}
+	if p.UID != 0 || p.GID != 0 {
+		if err := unix.Lchown(upper, int(p.UID), int(p.GID)); err != nil {
+			return err
+		}
+	}
+	// mkdir applies the umask and ignores setuid bits, chown clears them; a
+	// look is cheaper than a change.
+	var st unix.Stat_t
+	if err := unix.Lstat(upper, &st); err != nil {
+		return err
+	}
+	if st.Mode&0o7777 != p.Mode&0o7777 {
+		if err := unix.Chmod(upper, p.Mode&0o7777); err != nil {
+			return err
+		}
+	}
+	return unix.Mkdir(dir+"/work", 0o700)
+}
+
+func (s *Store) makeDir() error {
+	for _, dir := range []string{filepath.Dir(s.dir), s.dir} {
+		if err := unix.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) at(id string, p Parent, volatile bool) Snapshot {
+	dir := s.dir + "/" + id
+	return Snapshot{ID: id, Lower: p.Lower, Upper: dir + "/upper", Work: dir + "/work", Volatile: volatile}
 }
 
 // Get returns the snapshot of id that Prepare made, for a container that
-// starts again.
+// starts again. The error is NotFound when there is none.
 func (s *Store) Get(id string, p Parent, volatile bool) (Snapshot, error) {
-	return Snapshot{}, fault.New(fault.Unsupported, "open snapshot %s: not built yet", id)
+	if err := checkID(id); err != nil {
+		return Snapshot{}, err
+	}
+	snap := s.at(id, p, volatile)
+	var st unix.Stat_t
+	if err := unix.Lstat(snap.Upper, &st); err != nil {
+		return Snapshot{}, fmt.Errorf("open snapshot %s: %w", id, err)
+	}
+	return snap, nil
 }
 
 // View returns a read-only root of p. It makes nothing on disk.
 func View(p Parent) (Snapshot, error) {
-	return Snapshot{}, fault.New(fault.Unsupported, "view: not built yet")
+	if len(p.Lower) == 0 {
+		return Snapshot{}, fault.New(fault.Invalid, "view: no layers")
+	}
+	return Snapshot{Lower: p.Lower, ReadOnly: true}, nil
 }
 
-// Dir returns a snapshot that is the directory itself (--rootfs).
+// Dir returns a snapshot that is the directory itself (--rootfs). Whether it
+// exists is for the mount to find out.
 func Dir(path string) (Snapshot, error) {
-	return Snapshot{}, fault.New(fault.Unsupported, "open rootfs %s: not built yet", path)
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("open rootfs %s: %w", path, err)
+	}
+	return Snapshot{Dir: abs}, nil
 }
 
 // Remove removes the writable layer of id; it is no error if there is none.
 // The overlay must be unmounted.
-func (s *Store) Remove(id string) error { return nil }
+func (s *Store) Remove(id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	// Most layers are empty but for what overlay made in work: name it
+	// instead of listing five directories. What fails here, RemoveTree does.
+	dir := s.dir + "/" + id
+	if unix.Rmdir(dir+"/upper") == nil {
+		_ = unix.Unlink(dir + "/work/work/incompat/volatile/dirty")
+		for _, sub := range [...]string{"/work/work/incompat/volatile", "/work/work/incompat", "/work/work", "/work"} {
+			_ = unix.Rmdir(dir + sub)
+		}
+	}
+	if err := fsatomic.RemoveTree(unix.AT_FDCWD, dir); err != nil {
+		return fmt.Errorf("remove snapshot %s: %w", id, err)
+	}
+	return nil
+}
 
-// Recover removes staged leftovers and every snapshot that inUse denies.
-func (s *Store) Recover(inUse func(id string) bool) error { return nil }
+// Recover removes every snapshot that inUse denies, staged ones too. inUse
+// must know the ids of containers that are being created.
+func (s *Store) Recover(inUse func(id string) bool) error {
+	fd, err := unix.Open(s.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("recover snapshots: %w", err)
+	}
+	entries, err := fsatomic.Entries(fd)
+	for _, e := range entries {
+		if !inUse(strings.TrimPrefix(e.Name, fsatomic.Prefix)) {
+			err = errors.Join(err, fsatomic.RemoveTree(fd, e.Name))
+		}
+	}
+	if err = errors.Join(err, unix.Close(fd)); err != nil {
+		return fmt.Errorf("recover snapshots: %w", err)
+	}
+	return nil
+}
 
-// OpenInLayers opens the regular file at path (slash separated, relative to
-// the root) as an overlay of the layers, top first, would show it, without a
-// mount. Whiteouts and opaque directories are honoured; a symbolic link in any
-// component is refused (Invalid). NotFound wraps ENOENT.
-func OpenInLayers(layers []string, path string) (*os.File, error) {
-	return nil, fault.New(fault.Unsupported, "open %s: not built yet", path)
+func checkID(id string) error {
+	if id == "" || id[0] == '.' || strings.Contains(id, "/") {
+		return fault.New(fault.Invalid, "snapshot id %q is malformed", id)
+	}
+	return nil
 }
