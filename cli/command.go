@@ -34,6 +34,8 @@ type Command struct {
 	// Stop ends the flags at the first argument, so that those after it
 	// belong to the command in the container.
 	Stop bool
+	// Raw takes all arguments as they are.
+	Raw bool
 	// MinArgs and MaxArgs bound the number of arguments; MaxArgs -1 is any.
 	MinArgs, MaxArgs int
 
@@ -65,6 +67,8 @@ type Flag struct {
 	// one. Booleans have "true".
 	NoValue string
 	Hidden  bool
+	// Words are values that completion offers.
+	Words []string
 }
 
 // Bool reports whether the flag is a boolean.
@@ -97,10 +101,13 @@ type Action interface {
 }
 
 // errHelp asks for the help text.
-var errHelp = fault.New(fault.Invalid, "help requested")
+var errHelp error = &fault.Error{Kind: fault.Invalid, Text: "help requested"}
 
 // parse gives the flags among args to a and returns the other arguments.
 func (c *Command) parse(a Action, args []string) ([]string, error) {
+	if c.Raw {
+		return args, nil
+	}
 	var rest []string
 	for len(args) > 0 {
 		arg := args[0]

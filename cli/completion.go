@@ -23,7 +23,7 @@ func completionCommand() Command {
 // completeCommand is what the completion scripts call.
 func completeCommand() Command {
 	return Command{
-		Name: "__complete", Hidden: true, Stop: true, MaxArgs: -1,
+		Name: "__complete", Hidden: true, Raw: true, MaxArgs: -1,
 		New: func() Action { return &coldAction{command: "__complete"} },
 	}
 }

@@ -1,0 +1,162 @@
+// Package complete turns tare's command tables into cobra commands, for
+// completion scripts and man pages. Only tared imports it: cobra costs more to
+// start than tare does (docs/adr/0002-flag-table.md).
+package complete
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tare-engine/tare/capability"
+	"github.com/tare-engine/tare/cli"
+)
+
+// Names lists what the arguments of commands can name. A function may be nil;
+// errors are nobody's business while a key is pressed.
+type Names struct {
+	Images     func() []string
+	Containers func() []string
+}
+
+// Root returns the whole command line of tare. Its commands do nothing but
+// complete and describe themselves; completion prints its script.
+func Root(names Names) *cobra.Command {
+	global := cli.Global()
+	root := &cobra.Command{
+		Use: "tare", Short: "Run containers without a daemon",
+		SilenceUsage: true, SilenceErrors: true, Version: cli.Version,
+		TraverseChildren: true, // global flags stand before the command
+	}
+	flags(root.Flags(), &global)
+	root.Flags().SetInterspersed(false)
+	commands := cli.Commands()
+	for i := range commands {
+		if c := &commands[i]; !c.Hidden {
+			root.AddCommand(command(c, names))
+		}
+	}
+	return root
+}
+
+func command(c *cli.Command, names Names) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: strings.TrimSpace(c.Name + " " + c.Args), Short: c.Short, Long: c.Long, Example: c.Example,
+		Aliases: c.Aliases, DisableFlagsInUseLine: true,
+		Run: func(*cobra.Command, []string) {},
+	}
+	if c.Name == "completion" {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error { return script(cmd.Root(), args) }
+	}
+	flags(cmd.Flags(), c)
+	cmd.Flags().SetInterspersed(!c.Stop)
+	// Without a letter: -h is the host name of run.
+	cmd.Flags().Bool("help", false, "Print help and quit")
+	cmd.ValidArgsFunction = arguments(c, names)
+	for i := range c.Flags {
+		f := &c.Flags[i]
+		words := f.Words
+		if f.Name == "cap-add" || f.Name == "cap-drop" {
+			words = capabilities()
+		}
+		if words != nil {
+			// It fails for a flag that is not there or has one already.
+			cobra.CheckErr(cmd.RegisterFlagCompletionFunc(f.Name, fixed(words)))
+		}
+	}
+	return cmd
+}
+
+func flags(set *pflag.FlagSet, c *cli.Command) {
+	for i := range c.Flags {
+		f := &c.Flags[i]
+		short := ""
+		if f.Short != 0 {
+			short = string(f.Short)
+		}
+		p := set.VarPF(&value{f}, f.Name, short, f.Usage)
+		p.Hidden = f.Hidden
+		p.NoOptDefVal = f.NoValue
+		if f.Bool() {
+			p.NoOptDefVal = "true"
+		}
+	}
+}
+
+// value takes any text: tare itself reads it.
+type value struct{ f *cli.Flag }
+
+func (v *value) String() string   { return v.f.Default }
+func (v *value) Set(string) error { return nil }
+func (v *value) Type() string {
+	if v.f.Bool() {
+		return "bool"
+	}
+	return v.f.Value
+}
+
+func arguments(c *cli.Command, names Names) cobra.CompletionFunc {
+	switch c.Complete {
+	case cli.CompleteWords:
+		return first(fixed(c.Words))
+	case cli.CompleteNothing:
+		return cobra.NoFileCompletions
+	case cli.CompleteImages:
+		if c.Stop { // what follows the image is the command in it
+			return first(listed(names.Images))
+		}
+		return listed(names.Images)
+	case cli.CompleteContainers:
+		return listed(names.Containers)
+	default:
+		return nil
+	}
+}
+
+func fixed(words []string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func first(f cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return f(cmd, args, prefix)
+	}
+}
+
+func listed(list func() []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if list == nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var found []string
+		for _, n := range list() {
+			if strings.HasPrefix(n, prefix) && !contains(args, n) {
+				found = append(found, n)
+			}
+		}
+		return found, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+func capabilities() []string {
+	words := []string{"ALL"}
+	for _, n := range capability.UpTo(capability.Last).Names() {
+		words = append(words, strings.TrimPrefix(n, "CAP_"))
+	}
+	return words
+}
