@@ -163,6 +163,7 @@ func (c cond) span(limit uint64) (lo, hi uint64, ok bool) {
 		return c.value, limit, true
 	case opGT:
 		return c.value + 1, limit, c.value < limit
+	default:
+		return 0, 0, false
 	}
-	return 0, 0, false
 }

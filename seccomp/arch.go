@@ -79,8 +79,9 @@ func archColumn(a specs.Arch) (c column, ok, known bool) {
 		specs.ArchPARISC, specs.ArchPARISC64, specs.ArchRISCV64, specs.ArchLOONGARCH64, specs.ArchM68K,
 		specs.ArchSH, specs.ArchSHEB:
 		return 0, false, true
+	default:
+		return 0, false, false
 	}
-	return 0, false, false
 }
 
 // lookupCall returns the index of a call's name in the tables, or -1. It

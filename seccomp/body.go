@@ -197,6 +197,7 @@ func (c *compiler) test(cd cond, wide bool, yes, no target) target {
 		cd.op, yes, no = opGE, no, yes
 	case opLE:
 		cd.op, yes, no = opGT, no, yes
+	default:
 	}
 	lo, hi := uint32(cd.value), uint32(cd.value>>32)
 	switch cd.op {
@@ -212,7 +213,14 @@ func (c *compiler) test(cd cond, wide bool, yes, no target) target {
 			t = c.maskTest(cd.arg, true, uint32(cd.mask>>32), hi, t, no)
 		}
 		return t
+	default:
+		return c.orderTest(cd, wide, yes, no)
 	}
+}
+
+// orderTest emits a comparison for greater, or greater or equal.
+func (c *compiler) orderTest(cd cond, wide bool, yes, no target) target {
+	lo, hi := uint32(cd.value), uint32(cd.value>>32)
 	jump := uint16(opJgt)
 	if cd.op == opGE {
 		jump = opJge

@@ -36,11 +36,7 @@ func resolve(p *moby.Seccomp, h Host) *specs.LinuxSeccomp {
 		if !applies(s, h, native.name) {
 			continue
 		}
-		call := s.LinuxSyscall
-		if s.Name != "" {
-			call.Names = []string{s.Name}
-		}
-		out.Syscalls = append(out.Syscalls, call)
+		out.Syscalls = append(out.Syscalls, s.LinuxSyscall)
 	}
 	return &out
 }

@@ -72,11 +72,11 @@ func checkFile(p *moby.Seccomp) error {
 		if s == nil {
 			return invalid("syscalls[%d]: is null", i)
 		}
-		if s.Name != "" {
+		if old := s.Name; old != "" { //nolint:staticcheck // deprecated, but old profiles hold it
 			if len(s.Names) > 0 {
 				return invalid("syscalls[%d]: has both name and names", i)
 			}
-			s.Names, s.Name = []string{s.Name}, ""
+			s.Names = []string{old}
 		}
 		for _, f := range []struct {
 			name   string

@@ -168,8 +168,9 @@ func naiveOrder(x, y specs.LinuxSeccompArg, wide bool) int {
 			return 2
 		case specs.OpGreaterEqual, specs.OpGreaterThan:
 			return 3
+		default:
+			return 1
 		}
-		return 1
 	}
 	value := func(a specs.LinuxSeccompArg) uint64 {
 		if a.Op == specs.OpMaskedEqual {

@@ -173,7 +173,7 @@ func export(ctx unsafe.Pointer) ([]Insn, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, err
 	}
@@ -218,8 +218,10 @@ func action(a specs.LinuxSeccompAction, errno *uint) uint32 {
 		return 0x7ffc0000
 	case specs.ActNotify:
 		return 0x7fc00000
-	default:
+	case specs.ActAllow:
 		return 0x7fff0000
+	default:
+		panic("unknown action " + a)
 	}
 }
 
@@ -237,7 +239,9 @@ func operator(op specs.LinuxSeccompOperator) int {
 		return 5
 	case specs.OpGreaterThan:
 		return 6
-	default:
+	case specs.OpMaskedEqual:
 		return 7
+	default:
+		panic("unknown operator " + op)
 	}
 }

@@ -27,6 +27,7 @@ func Arch(a specs.Arch) uint32 {
 		return 0xc00000b7
 	case specs.ArchARM:
 		return 0x40000028
+	default:
+		return 0
 	}
-	return 0
 }
