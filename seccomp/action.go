@@ -58,9 +58,15 @@ func allows(ret uint32) bool {
 	return false
 }
 
-// filterFlags maps the profile's flags to the bits of seccomp(2).
+// filterFlags maps the profile's flags to the bits of seccomp(2). A profile
+// that says nothing, not even "none", gets SPEC_ALLOW as in runc and crun: the
+// filter must not cost the container the mitigation that Linux before 5.16 ties
+// to it.
 func filterFlags(flags []specs.LinuxSeccompFlag, notify bool) (uint32, error) {
 	var bits uint32
+	if flags == nil {
+		bits = unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+	}
 	for i, f := range flags {
 		switch f {
 		case "SECCOMP_FILTER_FLAG_TSYNC":

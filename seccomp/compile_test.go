@@ -183,6 +183,16 @@ func TestInfo(t *testing.T) {
 	if want := uint32(unix.SECCOMP_FILTER_FLAG_LOG | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW | unix.SECCOMP_FILTER_FLAG_TSYNC); info.Flags != want || info.Notify {
 		t.Errorf("flags %#x, want %#x", info.Flags, want)
 	}
+	for _, tt := range []struct {
+		flags []specs.LinuxSeccompFlag
+		want  uint32
+	}{{nil, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW}, {[]specs.LinuxSeccompFlag{}, 0}} {
+		q := *p
+		q.Flags = tt.flags
+		if _, info, err := Compile(&q, Options{GOARCH: "amd64"}); err != nil || info.Flags != tt.want {
+			t.Errorf("flags of %#v: %#x, %v; want %#x", tt.flags, info.Flags, err, tt.want)
+		}
+	}
 	p.Syscalls[0].Action = specs.ActNotify
 	if _, info, err = Compile(p, Options{GOARCH: "amd64"}); err != nil {
 		t.Fatal(err)
