@@ -59,9 +59,9 @@ func allows(ret uint32) bool {
 }
 
 // filterFlags maps the profile's flags to the bits of seccomp(2). A profile
-// that says nothing, not even "none", gets SPEC_ALLOW as in runc and crun: the
-// filter must not cost the container the mitigation that Linux before 5.16 ties
-// to it.
+// that says nothing, not even "none", gets SPEC_ALLOW as in runc and crun:
+// before Linux 5.16 a filter otherwise turns off speculative store bypass, which
+// is slow.
 func filterFlags(flags []specs.LinuxSeccompFlag, notify bool) (uint32, error) {
 	var bits uint32
 	if flags == nil {
