@@ -113,14 +113,17 @@ func (c *computing) place(v1, v2 string) (i int, isV2 bool, cause string) {
 			continue
 		}
 		if l.Hierarchies[i].ReadOnly {
-			return -1, l.Hierarchies[i].Unified, "mounted read-only"
+			return -1, l.Hierarchies[i].Unified, name + " controller is mounted read-only"
 		}
 		return i, l.Hierarchies[i].Unified, ""
 	}
-	if v2 == "" && l.pure() {
-		return -1, false, "cgroup v2 has none"
+	switch {
+	case !l.pure():
+		return -1, false, "no " + v1 + " controller"
+	case v2 == "":
+		return -1, false, "cgroup v2 has no " + v1 + " controller"
 	}
-	return -1, l.pure() && v2 != "", "not available"
+	return -1, true, "no " + v2 + " controller"
 }
 
 // controller computes the writes of one controller's table.
@@ -167,7 +170,11 @@ func (c *computing) emit(h int, name, cause string, r *row, l line) {
 		c.missing(l.resource, name, l.file, cause)
 		return
 	case l.file == "":
-		c.missing(l.resource, name, "", "this cgroup version has no such limit")
+		version := "cgroup v1"
+		if c.in.v2 {
+			version = "cgroup v2"
+		}
+		c.missing(l.resource, name, "", version+" has no such limit")
 		return
 	}
 	a := c.action(Write, h)
@@ -218,7 +225,7 @@ func (c *computing) devices() error {
 	h := c.set.Layout.Find("devices")
 	switch {
 	case h >= 0 && c.set.Layout.Hierarchies[h].ReadOnly:
-		c.missing("devices", "devices", "", "mounted read-only")
+		c.missing("devices", "devices", "", "devices controller is mounted read-only")
 	case h >= 0:
 		writes, err := rulesV1(rules)
 		if err != nil || free {
@@ -236,7 +243,7 @@ func (c *computing) devices() error {
 		c.bpf = true
 		c.set.Devices = deviceProgram(rules)
 	default:
-		c.missing("devices", "devices", "", "not available")
+		c.missing("devices", "devices", "", "no devices controller")
 	}
 	return nil
 }

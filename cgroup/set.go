@@ -1,9 +1,6 @@
 package cgroup
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // Kind is the kind of an Action.
 type Kind uint8
@@ -81,20 +78,11 @@ type Missing struct {
 	Resource   string // "memory.swap", "cpu.quota", "unified.memory.high", "devices": the names of the runtime-spec
 	Controller string // "memory"
 	File       string // the file that would hold it; "" where this cgroup version has no such thing
-	Cause      string // "controller is not mounted", "no such file"
+	Cause      string // "no memory controller", "the kernel lacks memory.memsw.limit_in_bytes"
 }
 
-// String gives one line: "memory.swap: memory controller lacks
-// memory.memsw.limit_in_bytes: no such file".
-func (m Missing) String() string {
-	var b strings.Builder
-	b.WriteString(m.Resource + ": " + m.Controller + " controller")
-	if m.File != "" {
-		b.WriteString(" lacks " + m.File)
-	}
-	b.WriteString(": " + m.Cause)
-	return b.String()
-}
+// String gives one line: "memory.swappiness: cgroup v2 has no such limit".
+func (m Missing) String() string { return m.Resource + ": " + m.Cause }
 
 // Set is everything that has to happen for one container's cgroup.
 type Set struct {

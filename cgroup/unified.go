@@ -31,10 +31,10 @@ func (c *computing) unified() error {
 			c.missing("unified."+k, name, k, "no cgroup v2 hierarchy")
 			continue
 		case c.set.Layout.Hierarchies[h].ReadOnly:
-			c.missing("unified."+k, name, k, "mounted read-only")
+			c.missing("unified."+k, name, k, "cgroup v2 is mounted read-only")
 			continue
 		case name != "cgroup" && c.set.Layout.Find(name) != h:
-			c.missing("unified."+k, name, k, "not on the cgroup v2 hierarchy")
+			c.missing("unified."+k, name, k, "no "+name+" controller on cgroup v2")
 			continue
 		}
 		if name != "cgroup" {

@@ -124,13 +124,13 @@ func memSwappiness(in *input) string {
 	return strconv.FormatUint(*in.memory.Swappiness, 10)
 }
 
-func memNoOOM(in *input) string { return flag(in.memory.DisableOOMKiller, true) }
-func memFlat(in *input) string  { return flag(in.memory.UseHierarchy, false) }
+func memNoOOM(in *input) string { return oneIf(in.memory.DisableOOMKiller, true) }
+func memFlat(in *input) string  { return oneIf(in.memory.UseHierarchy, false) }
 
-func memOOMGroup(in *input) string { return flag(&in.OOMGroup, true) }
+func memOOMGroup(in *input) string { return oneIf(&in.OOMGroup, true) }
 
-// flag is "1" when *p has the value that needs a write.
-func flag(p *bool, needs bool) string {
+// oneIf is "1" when *p has the value that needs a write.
+func oneIf(p *bool, needs bool) string {
 	if p == nil || *p != needs {
 		return ""
 	}

@@ -51,23 +51,27 @@ func bpf(cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
 
 // attachDevices loads a device program and makes it the only one of the group:
 // what is there from before is replaced, in one step where it is one program.
-// Groups above keep theirs, and all of them have to allow an access.
-func attachDevices(dir int, insns []uint64) error {
+// Groups above keep theirs, and all of them have to allow an access. A fresh
+// group has none.
+func attachDevices(dir int, insns []uint64, fresh bool) error {
 	prog, err := loadDevices(insns)
 	if err != nil {
 		return err
 	}
 	defer closeFD(&prog)
 
-	old, err := attached(dir)
-	if err != nil {
-		return err
+	var old []int
+	if !fresh {
+		old, err = attached(dir)
 	}
 	defer func() {
 		for i := range old {
 			closeFD(&old[i])
 		}
 	}()
+	if err != nil {
+		return err
+	}
 	a := bpfAttach{target: uint32(dir), prog: uint32(prog), attachType: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI}
 	if len(old) == 1 {
 		a.flags |= unix.BPF_F_REPLACE // 5.6

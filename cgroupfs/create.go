@@ -117,7 +117,7 @@ func (x *executor) do(i int) error {
 		}
 		return err
 	case cgroup.Attach:
-		if err := attachDevices(x.g.dir(a.Hierarchy), x.s.Devices); err != nil {
+		if err := attachDevices(x.g.dir(a.Hierarchy), x.s.Devices, p.made && !x.update); err != nil {
 			return fail("attach device program to", a.Target(), err)
 		}
 		return nil
@@ -276,12 +276,13 @@ func (x *executor) enable(a *cgroup.Action, p *place) error {
 }
 
 func (x *executor) refuse(a *cgroup.Action, controllers string, err error) {
-	cause := "cannot be enabled in " + a.Target() + ": " + err.Error()
+	cause := err.Error()
 	if errors.Is(err, unix.EBUSY) { // the "no internal processes" rule
-		cause = "cannot be enabled in " + a.Target() + ": the group has processes of its own"
+		cause = "the group has processes of its own"
 	}
 	for c := range strings.FieldsSeq(controllers) {
-		x.refused = append(x.refused, refusal{c[1:], cause})
+		c = c[1:] // "+memory"
+		x.refused = append(x.refused, refusal{c, c + " controller cannot be enabled in " + a.Target() + ": " + cause})
 	}
 }
 
@@ -381,9 +382,9 @@ func (x *executor) writeFile(h int, file, value string) error {
 
 func (x *executor) missing(a *cgroup.Action, err error) cgroup.Missing {
 	controller, _, _ := strings.Cut(a.File, ".")
-	m := cgroup.Missing{Resource: a.Resource, Controller: controller, File: a.File, Cause: err.Error()}
-	if errors.Is(err, unix.ENOENT) {
-		m.Cause = "no such file"
+	m := cgroup.Missing{Resource: a.Resource, Controller: controller, File: a.File, Cause: "the kernel lacks " + a.File}
+	if !errors.Is(err, unix.ENOENT) {
+		m.Cause = a.File + ": " + err.Error()
 	}
 	for _, r := range x.refused {
 		if r.controller == controller {

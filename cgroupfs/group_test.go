@@ -368,7 +368,7 @@ func TestMissingFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = g.Remove(time.Second) }()
-	want := []cgroup.Missing{{Resource: "memory.limit", Controller: "memory", File: "memory.no_such_file", Cause: "no such file"}}
+	want := []cgroup.Missing{{Resource: "memory.limit", Controller: "memory", File: "memory.no_such_file", Cause: "the kernel lacks memory.no_such_file"}}
 	if !slices.Equal(g.Missing(), want) {
 		t.Errorf("Missing = %v", g.Missing())
 	}
