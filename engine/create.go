@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/host"
+	"github.com/tare-engine/tare/image"
+	tareruntime "github.com/tare-engine/tare/runtime"
+	"github.com/tare-engine/tare/snapshot"
+	"github.com/tare-engine/tare/spawn/nofile"
+	"golang.org/x/sys/unix"
+)
+
+// draft is a container on its way into being.
+type draft struct {
+	id       string
+	config   *ContainerConfig
+	image    *image.Image // nil with RootFS
+	composed *Composed
+	runtime  tareruntime.Config
+	filesDir string
+	limits   map[string]bool // resources that were asked for
+}
+
+func newID() (string, error) {
+	var b [32]byte
+	if _, err := unix.Getrandom(b[:], 0); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// draft computes everything that can be computed before anything is made. It
+// reads the image and the host and changes neither.
+func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*draft, error) {
+	d := &draft{id: id, config: c, filesDir: filepath.Join(e.state.Dir(id, c.HostConfig.AutoRemove), "files")}
+	snap, err := e.draftRoot(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := e.facts(c)
+	if err != nil {
+		return nil, err
+	}
+	in := &ComposeInput{
+		ID: id, Config: c, Facts: facts,
+		RootPath: snap.Root, FilesDir: d.filesDir, Devices: hostDevices,
+		Passwd: readSmall(snap.open("etc/passwd")), Group: readSmall(snap.open("etc/group")),
+	}
+	if d.image != nil {
+		in.Image = &d.image.Config
+	}
+	if c.HostConfig.NetworkMode == "host" {
+		in.Resolv, in.Hosts = readSmall(os.Open("/etc/resolv.conf")), readSmall(os.Open("/etc/hosts"))
+	}
+	if d.composed, err = Compose(in); err != nil {
+		return nil, err
+	}
+	layout, err := e.layout()
+	if err != nil {
+		return nil, err
+	}
+	d.runtime = tareruntime.Config{
+		Spec: d.composed.Spec, Root: snap.Mount, RootTarget: e.opt.Root,
+		Stdin: -1, Stdout: -1, Stderr: -1, Layout: layout, OOMGroup: true,
+		Optional: optional(c),
+		Facts: tareruntime.Facts{
+			Bounding: uint64(e.host.Bounding), LastCap: int(e.host.LastCap),
+			NoFile: [2]uint64{nofile.Soft, nofile.Hard}, Rlimit: host.Rlimit,
+			AppArmor: e.host.AppArmor, SELinux: e.host.SELinux, GOARCH: e.host.Arch,
+		},
+		After: e.after,
+	}
+	return d, nil
+}
+
+// rootSource is the root file system of a draft.
+type rootSource struct {
+	Root  string
+	Mount snapshot.Mount
+	open  func(name string) (*os.File, error)
+}
+
+func (e *Engine) draftRoot(ctx context.Context, d *draft) (*rootSource, error) {
+	c := d.config
+	if c.RootFS != "" {
+		snap, err := snapshot.Dir(c.RootFS)
+		if err != nil {
+			return nil, err
+		}
+		m, err := snapshot.MountPlan(snap, e.overlay())
+		return &rootSource{c.RootFS, m, func(n string) (*os.File, error) { return snapshot.OpenInLayers([]string{c.RootFS}, n) }}, err
+	}
+	img, err := e.resolve(ctx, c.Image)
+	if err != nil {
+		return nil, err
+	}
+	d.image = &img
+	snap, err := e.snapshots.Get(d.id, parentOf(&img), c.HostConfig.AutoRemove)
+	if err != nil {
+		return nil, err
+	}
+	m, err := snapshot.MountPlan(snap, e.overlay())
+	return &rootSource{filepath.Dir(snap.Upper), m, func(n string) (*os.File, error) { return snapshot.OpenInLayers(img.Lower, n) }}, err
+}
+
+func (e *Engine) overlay() snapshot.Features {
+	return snapshot.FeaturesOf(e.host.Kernel.Major, e.host.Kernel.Minor)
+}
+
+func parentOf(img *image.Image) snapshot.Parent {
+	return snapshot.Parent{Lower: img.Lower, Mode: img.Root.Mode, UID: img.Root.UID, GID: img.Root.GID}
+}
+
+// resolve finds an image, and builds the one that ships with tare when it is
+// asked for.
+func (e *Engine) resolve(ctx context.Context, ref string) (image.Image, error) {
+	if isBase(ref) {
+		if bin := e.helper("tare-base"); bin != "" {
+			return e.images.EnsureBase(ctx, bin, baseApplets)
+		}
+	}
+	img, err := e.images.Resolve(ref, image.Platform{})
+	if fault.KindOf(err) == fault.NotFound {
+		return img, fault.WithHint(fault.New(fault.NotFound, "no such image: %s", ref), "bring it in with: tare import")
+	}
+	return img, err
+}
+
+// maxSmall bounds what is read of a passwd or group file of an image.
+const maxSmall = 1 << 20
+
+func readSmall(f *os.File, err error) []byte {
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, maxSmall))
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// optional says which resources this container can do without: those that
+// nobody named on the command line.
+func optional(c *ContainerConfig) func(string) bool {
+	r := &c.HostConfig.Resources
+	return func(resource string) bool {
+		switch resource {
+		case "devices":
+			return len(r.DeviceCgroupRules) == 0 && len(r.Devices) == 0
+		case "memory.swap":
+			return r.MemorySwap == 0
+		case "memory.oom.group", "memory.oomGroup":
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+// make puts the draft on disk: directories, files, the writable layer.
+func (e *Engine) make(d *draft) error {
+	c := d.config
+	if _, err := e.state.MakeDir(d.id, c.HostConfig.AutoRemove); err != nil {
+		return err
+	}
+	if err := os.Mkdir(d.filesDir, 0o700); err != nil {
+		return err
+	}
+	for _, f := range d.composed.Files {
+		if err := os.WriteFile(filepath.Join(d.filesDir, f.Name), f.Content, 0o644); err != nil { //nolint:gosec // the container reads it
+			return err
+		}
+	}
+	for _, dir := range d.composed.Dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a bind source, as Docker makes it
+			return fault.New(fault.KindOf(err), "make bind source %s: %w", dir, errors.Unwrap(err))
+		}
+	}
+	if d.image != nil {
+		if _, err := e.snapshots.Prepare(d.id, parentOf(d.image), c.HostConfig.AutoRemove); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// name reserves the container's name, or one that is free.
+func (e *Engine) name(c *ContainerConfig, id string) error {
+	if c.Name != "" {
+		return e.state.Reserve(c.Name, id)
+	}
+	for try := 0; ; try++ {
+		name := randomName(id, try)
+		err := e.state.Reserve(name, id)
+		if err == nil {
+			c.Name = name
+			return nil
+		}
+		if fault.KindOf(err) != fault.Exists || try > 20 {
+			return err
+		}
+	}
+}
+
+func now() time.Time { return time.Now().UTC() }

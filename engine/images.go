@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/image"
+	"github.com/tare-engine/tare/reference"
+)
+
+// isBase reports whether a user's reference means the built-in image.
+func isBase(ref string) bool {
+	r, err := reference.Parse(ref)
+	return err == nil && r.Familiar() == image.BaseName+":latest" || ref == image.BaseName
+}
+
+// baseApplets asks the userland binary for the names that it answers to. That
+// happens once for each build of it, when the built-in image is made.
+func baseApplets(ctx context.Context, bin string) ([]string, error) {
+	out, err := exec.CommandContext(ctx, bin, "--list").Output()
+	if err != nil {
+		return nil, fault.New(fault.Internal, "%s --list: %w", bin, err)
+	}
+	return strings.Fields(string(out)), nil
+}
+
+// List lists images, newest first.
+func (is *Images) List(context.Context) ([]ImageSummary, error) {
+	all, err := is.e.images.List()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]ImageSummary, len(all))
+	for i := range all {
+		m := &all[i]
+		s := ImageSummary{ID: m.ID, Digest: m.Manifest, Created: m.Created, Size: m.Size, Platform: m.Platform.String()}
+		if m.Name != "" {
+			r, err := reference.Parse(m.Name)
+			if err != nil {
+				return nil, err
+			}
+			s.Name, s.Tag = r.FamiliarName(), r.Tag
+		}
+		list[i] = s
+	}
+	return list, nil
+}
+
+// Import makes an image of one layer from a tar archive or a directory and
+// returns its ID.
+func (is *Images) Import(ctx context.Context, o *ImportOptions) (string, error) {
+	src := image.Source{Path: o.Source}
+	if o.Source == "-" {
+		src = image.Source{Reader: o.Stdin}
+	}
+	var p image.Platform
+	if o.Platform != "" {
+		p.OS, p.Arch, _ = strings.Cut(o.Platform, "/")
+		p.Arch, p.Variant, _ = strings.Cut(p.Arch, "/")
+	}
+	img, err := is.e.images.Import(ctx, src, o.Name, image.ImportOptions{Changes: o.Changes, Message: o.Message, Platform: p})
+	return img.ID, err
+}
+
+// Remove removes a tag, and the image with its last tag. Force removes an
+// image with several tags by ID, or one that a stopped container uses.
+func (is *Images) Remove(_ context.Context, ref string, force bool) ([]RemovedImage, error) {
+	users, err := is.e.imageUsers()
+	if err != nil {
+		return nil, err
+	}
+	done, err := is.e.images.Remove(ref, image.RemoveOptions{Force: force, InUse: func(id string) []string { return users[id] }})
+	var list []RemovedImage
+	for _, n := range done.Untagged {
+		list = append(list, RemovedImage{Untagged: n})
+	}
+	for _, id := range done.Deleted {
+		list = append(list, RemovedImage{Deleted: id})
+	}
+	return list, err
+}
+
+// imageUsers returns the names of the containers of each image.
+func (e *Engine) imageUsers() (map[string][]string, error) {
+	ids, err := e.state.IDs()
+	if err != nil {
+		return nil, err
+	}
+	users := make(map[string][]string)
+	for _, id := range ids {
+		r, err := e.state.Get(id)
+		if fault.KindOf(err) == fault.NotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		users[r.ImageID] = append(users[r.ImageID], r.Name)
+	}
+	return users, nil
+}

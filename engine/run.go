@@ -1,0 +1,294 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/monitor"
+	tareruntime "github.com/tare-engine/tare/runtime"
+	"github.com/tare-engine/tare/spawn"
+	"github.com/tare-engine/tare/state"
+	"golang.org/x/sys/unix"
+)
+
+// Run creates and starts a container, waits for it and returns its exit code.
+// When it never ran, the code is 125, 126 or 127 and the error says why.
+func (cs *Containers) Run(ctx context.Context, c *ContainerConfig, o *RunOptions) (int, error) {
+	e := cs.e
+	if err := e.harden(); err != nil {
+		return ExitEngine, err
+	}
+	id, err := newID()
+	if err != nil {
+		return ExitEngine, err
+	}
+	lease, err := e.images.Lease()
+	if err != nil {
+		return ExitEngine, err
+	}
+	defer lease.Release()
+	d, err := e.draft(ctx, id, c)
+	if err != nil {
+		return ExitEngine, err
+	}
+	warn := func(text string) {
+		if o.Warn != nil {
+			o.Warn(text)
+		}
+	}
+	for _, w := range d.composed.Warnings {
+		warn(w)
+	}
+	d.runtime.Warn = warn
+
+	r := &run{e: e, d: d, o: o}
+	if err := r.create(); err != nil {
+		return exitCode(err), err
+	}
+	lease.Release()
+	if err := r.start(); err != nil {
+		return exitCode(err), err
+	}
+	return r.finish()
+}
+
+// exitCode is Docker's: 127 and 126 for the container's program, 125 for
+// everything else.
+func exitCode(err error) int {
+	var ee *tareruntime.ExecError
+	switch {
+	case !errors.As(err, &ee):
+		return ExitEngine
+	case ee.NotFound():
+		return ExitNotFound
+	default:
+		return ExitNotExecutable
+	}
+}
+
+// run is one foreground run.
+type run struct {
+	e *Engine
+	d *draft
+	o *RunOptions
+
+	pending   *state.Pending
+	record    state.Record
+	streams   *monitor.Streams
+	container *tareruntime.Container
+	terminal  *monitor.Terminal
+	stopSig   func()
+}
+
+// create makes the container up to its start gate. On error nothing is left.
+func (r *run) create() (err error) {
+	e, d, c := r.e, r.d, r.d.config
+	cgroupPath := d.composed.Spec.Linux.CgroupsPath
+	r.pending, err = e.state.Begin(state.Pending{ID: d.id, Name: c.Name, Cgroup: cgroupPath, Remove: c.HostConfig.AutoRemove})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.discard(d.id, c.Name, c.HostConfig.AutoRemove))
+			r.pending.End()
+		}
+	}()
+	e.reached("pending")
+	if err := e.name(c, d.id); err != nil {
+		return err
+	}
+	e.reached("name")
+	if err := e.make(d); err != nil {
+		return err
+	}
+	e.reached("make")
+	if err := r.connect(); err != nil {
+		return err
+	}
+	if r.container, err = tareruntime.Create(d.runtime); err != nil {
+		if r.streams != nil {
+			r.streams.Close()
+		}
+		return err
+	}
+	e.reached("created")
+	if err := r.put(); err != nil {
+		r.container.Abandon()
+		return err
+	}
+	e.reached("recorded")
+	return nil
+}
+
+func (r *run) connect() (err error) {
+	if r.d.config.Tty {
+		return nil
+	}
+	r.streams, err = monitor.Connect(r.o.In, r.o.Out, r.o.Err)
+	if err != nil {
+		return err
+	}
+	r.d.runtime.Stdin, r.d.runtime.Stdout, r.d.runtime.Stderr = r.streams.FD[0], r.streams.FD[1], r.streams.FD[2]
+	return nil
+}
+
+// put writes the records while the child sets itself up: the container is on
+// disk before its program runs.
+func (r *run) put() error {
+	d, c := r.d, r.d.config
+	proc, err := state.Identify(r.container.Process.Pid)
+	if err != nil {
+		return err
+	}
+	t := now()
+	r.record = state.Record{
+		ID: d.id, Name: c.Name, Image: c.Image, Command: d.composed.Spec.Process.Args,
+		Created: t, Started: t, Labels: c.Labels, Remove: c.HostConfig.AutoRemove,
+		Cgroup: d.composed.Spec.Linux.CgroupsPath, Proc: proc,
+	}
+	if c.RootFS != "" {
+		r.record.Image = c.RootFS
+	} else {
+		r.record.ImageID = d.image.ID
+	}
+	if err := r.e.state.PutConfig(d.id, c.HostConfig.AutoRemove, c); err != nil {
+		return err
+	}
+	if err := r.e.state.Put(&r.record); err != nil {
+		return err
+	}
+	if r.o.Created != nil {
+		return r.o.Created(d.id)
+	}
+	return nil
+}
+
+// start lets the program run.
+func (r *run) start() (err error) {
+	e, c := r.e, r.d.config
+	stop := func() {}
+	if r.o.SigProxy {
+		stop = monitor.Forward(r.container.Process.Signal)
+	}
+	r.stopSig = stop
+	if c.Tty {
+		size := c.HostConfig.ConsoleSize
+		r.terminal, err = monitor.OpenTerminal(r.container.Console, r.o.In, r.o.Out, uint16(size[0]), uint16(size[1]))
+		if err != nil {
+			r.container.Abandon()
+		}
+	}
+	if err == nil {
+		err = r.container.Start()
+	}
+	if err != nil {
+		stop()
+		if r.terminal != nil {
+			r.terminal.Finish()
+		}
+		if r.streams != nil {
+			r.streams.Close()
+		}
+		err = r.failed(err)
+		r.pending.End()
+		return err
+	}
+	e.reached("started")
+	r.pending.End()
+	if r.streams != nil {
+		r.streams.Started()
+	}
+	if r.terminal != nil {
+		r.terminal.Start()
+	}
+	return nil
+}
+
+// failed keeps a container whose program could not be executed, unless it is
+// --rm: as Docker, which shows it as created.
+func (r *run) failed(err error) error {
+	c := r.d.config
+	if c.HostConfig.AutoRemove || exitCode(err) == ExitEngine {
+		return errors.Join(err, r.e.discard(r.d.id, c.Name, c.HostConfig.AutoRemove))
+	}
+	r.record.Proc, r.record.Started = state.Proc{}, r.record.Finished
+	r.record.ExitCode, r.record.Error = exitCode(err), err.Error()
+	return errors.Join(err, r.e.state.Put(&r.record))
+}
+
+// finish waits for the end and cleans up.
+func (r *run) finish() (int, error) {
+	e, c := r.e, r.d.config
+	synced := make(chan error, 1)
+	if !c.HostConfig.AutoRemove {
+		go func() { synced <- e.state.Sync(r.d.id) }()
+	} else {
+		synced <- nil
+	}
+	status, err := r.container.Process.Wait()
+	r.stopSig()
+	if r.terminal != nil {
+		r.terminal.Finish()
+	}
+	if r.streams != nil {
+		r.streams.Wait()
+	}
+	if err != nil {
+		return ExitEngine, err
+	}
+	r.container.Process.Release()
+	if serr := <-synced; serr != nil {
+		err = serr
+	}
+	r.record.Exited, r.record.Finished, r.record.ExitCode = true, now(), status.ExitCode()
+	if status.Signal == unix.SIGKILL {
+		if n, oerr := r.container.Group.OOMKills(); oerr == nil {
+			r.record.OOM = n > 0
+		}
+	}
+	err = errors.Join(err, r.end())
+	if err != nil {
+		return ExitEngine, err
+	}
+	return exit(status), nil
+}
+
+func exit(s spawn.Status) int { return s.ExitCode() }
+
+// end removes what a stopped container does not need: its cgroup, and with
+// --rm everything.
+func (r *run) end() error {
+	var errs []error
+	if g := r.container.Group; g != nil {
+		errs = append(errs, g.Remove(removeTimeout))
+		g.Close()
+	}
+	if r.record.Remove {
+		errs = append(errs, r.e.remove(&r.record))
+	} else {
+		errs = append(errs, r.e.state.Put(&r.record))
+	}
+	return errors.Join(errs...)
+}
+
+// reached tells crash tests how far a start has come.
+func (e *Engine) reached(where string) {
+	if e.after != nil {
+		e.after(where)
+	}
+}
+
+// crashAt kills this process at the named point of a start.
+func crashAt(where string) func(string) {
+	return func(at string) {
+		if at == where {
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+			select {}
+		}
+	}
+}
+
+var _ = fault.Internal

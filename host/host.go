@@ -1,0 +1,125 @@
+// Package host finds out what this machine and this caller can do. It is the
+// only package that asks; the others are given the answers.
+package host
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/tare-engine/tare/capability"
+	"github.com/tare-engine/tare/seccomp"
+	"golang.org/x/sys/unix"
+)
+
+// Facts are cheap to find: a few system calls. They do not change while a
+// process runs.
+type Facts struct {
+	Release     string // uname -r
+	Hostname    string
+	Kernel      seccomp.Version
+	Arch        string // GOARCH
+	Root        bool   // the caller is root of its user namespace
+	Bounding    capability.Set
+	LastCap     capability.Cap
+	AppArmor    bool
+	SELinux     bool
+	ThermalCPUs []int // CPUs with a thermal_throttle directory
+}
+
+// Probe asks the kernel.
+func Probe() (Facts, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return Facts{}, err
+	}
+	f := Facts{
+		Release:  unix.ByteSliceToString(u.Release[:]),
+		Hostname: unix.ByteSliceToString(u.Nodename[:]),
+		Arch:     runtime.GOARCH,
+		Root:     unix.Geteuid() == 0,
+		AppArmor: exists("/sys/kernel/security/apparmor"),
+		SELinux:  exists("/sys/fs/selinux/enforce"),
+	}
+	f.Kernel = seccomp.ParseVersion(f.Release)
+	f.Bounding, f.LastCap = bounding()
+	if exists("/sys/devices/system/cpu/cpu0/thermal_throttle") {
+		for cpu := range runtime.NumCPU() {
+			if exists("/sys/devices/system/cpu/cpu" + strconv.Itoa(cpu) + "/thermal_throttle") {
+				f.ThermalCPUs = append(f.ThermalCPUs, cpu)
+			}
+		}
+	}
+	return f, nil
+}
+
+// bounding reads the caller's bounding set; the first number that the kernel
+// does not know ends it.
+func bounding() (set capability.Set, last capability.Cap) {
+	for c := range 64 {
+		v, _, no := unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0, 0)
+		if no != 0 {
+			break
+		}
+		last = capability.Cap(c)
+		if v == 1 {
+			set |= capability.Of(last)
+		}
+	}
+	return set, last
+}
+
+func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }
+
+// Rlimit returns this process's soft and hard limit of a resource.
+func Rlimit(resource int) [2]uint64 {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(resource, &l); err != nil {
+		return [2]uint64{unix.RLIM_INFINITY, unix.RLIM_INFINITY}
+	}
+	return [2]uint64{l.Cur, l.Max}
+}
+
+// OnlineCPUs returns the list of CPUs ("0-3") and how many they are. Only
+// starts that ask for CPUs need it.
+func OnlineCPUs() (list string, n int) {
+	list = readLine("/sys/devices/system/cpu/online")
+	return list, countList(list)
+}
+
+// OnlineMems returns the list of memory nodes; "0" without NUMA.
+func OnlineMems() string {
+	if s := readLine("/sys/devices/system/node/online"); s != "" {
+		return s
+	}
+	return "0"
+}
+
+func readLine(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// countList counts the numbers of a list such as "0-3,8".
+func countList(list string) int {
+	n := 0
+	for _, part := range strings.Split(list, ",") {
+		lo, hi, isRange := strings.Cut(part, "-")
+		a, err := strconv.Atoi(lo)
+		if err != nil {
+			return 0
+		}
+		b := a
+		if isRange {
+			if b, err = strconv.Atoi(hi); err != nil {
+				return 0
+			}
+		}
+		n += b - a + 1
+	}
+	return n
+}

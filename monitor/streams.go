@@ -1,0 +1,190 @@
+// Package monitor looks after one running container: its standard streams,
+// the signals meant for it, and its end.
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Streams connects a container's standard descriptors with the caller's
+// files.
+//
+// A pipe or a socket is handed over as it is: nothing is copied. A terminal,
+// a regular file or a device is not: through /proc/self/fd a container could
+// open it anew for more than it was given for (read the keyboard, write the
+// input file, chmod the host's /dev/null), so it gets a pipe and we copy.
+type Streams struct {
+	// FD are the descriptors for the container; -1 is its own /dev/null.
+	FD [3]int
+
+	ends    []*os.File // the container's ends of our pipes
+	stdin   copier     // not waited for: it may sit in a read for ever
+	outputs []copier
+	wg      sync.WaitGroup
+}
+
+type copier struct {
+	from, to *os.File
+}
+
+// Connect prepares the streams. A nil file is the container's /dev/null.
+func Connect(in, out, err *os.File) (*Streams, error) {
+	s := &Streams{FD: [3]int{-1, -1, -1}}
+	if e := s.input(in); e != nil {
+		return nil, e
+	}
+	if e := s.output(1, out); e != nil {
+		s.Close()
+		return nil, e
+	}
+	if sameFile(out, err) {
+		s.FD[2] = s.FD[1] // one pipe keeps the order
+	} else if e := s.output(2, err); e != nil {
+		s.Close()
+		return nil, e
+	}
+	return s, nil
+}
+
+type class uint8
+
+const (
+	pass    class = iota // safe to hand over
+	discard              // the null device
+	relay
+)
+
+func classOf(f *os.File) (class, error) {
+	if f == nil {
+		return discard, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return discard, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFIFO, unix.S_IFSOCK:
+		return pass, nil
+	case unix.S_IFCHR:
+		if st.Rdev == unix.Mkdev(1, 3) {
+			return discard, nil
+		}
+	}
+	return relay, nil
+}
+
+func sameFile(a, b *os.File) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	var x, y unix.Stat_t
+	return unix.Fstat(int(a.Fd()), &x) == nil && unix.Fstat(int(b.Fd()), &y) == nil &&
+		x.Dev == y.Dev && x.Ino == y.Ino
+}
+
+// hand returns a descriptor for f that is in place or out of the way of 0, 1
+// and 2.
+func (s *Streams) hand(i int, f *os.File) (int, error) {
+	fd := int(f.Fd())
+	if fd == i || fd > 2 {
+		return fd, nil
+	}
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return -1, err
+	}
+	s.ends = append(s.ends, os.NewFile(uintptr(dup), f.Name()))
+	return dup, nil
+}
+
+func (s *Streams) input(f *os.File) error {
+	c, err := classOf(f)
+	if err != nil {
+		return err
+	}
+	switch c {
+	case discard:
+		return nil
+	case pass:
+		s.FD[0], err = s.hand(0, f)
+		return err
+	case relay:
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.ends = append(s.ends, r)
+	s.stdin = copier{f, w}
+	s.FD[0], err = s.hand(0, r)
+	return err
+}
+
+func (s *Streams) output(i int, f *os.File) error {
+	c, err := classOf(f)
+	if err != nil {
+		return err
+	}
+	switch c {
+	case discard:
+		return nil
+	case pass:
+		s.FD[i], err = s.hand(i, f)
+		return err
+	case relay:
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.ends = append(s.ends, w)
+	s.outputs = append(s.outputs, copier{r, f})
+	s.FD[i], err = s.hand(i, w)
+	return err
+}
+
+// Started closes the container's ends in this process and begins to copy.
+func (s *Streams) Started() {
+	s.closeEnds()
+	if s.stdin.from != nil {
+		go func() {
+			_, _ = io.Copy(s.stdin.to, s.stdin.from) // EPIPE: nobody reads any more
+			_ = s.stdin.to.Close()
+		}()
+	}
+	for _, c := range s.outputs {
+		s.wg.Go(func() {
+			if _, err := io.Copy(c.to, c.from); errors.Is(err, unix.EPIPE) {
+				// Our reader is gone: the container gets the same answer.
+				_ = c.from.Close()
+			}
+		})
+	}
+}
+
+// Wait waits until everything that the container wrote has been copied.
+func (s *Streams) Wait() {
+	s.wg.Wait()
+	s.Close()
+}
+
+// Close closes our pipes.
+func (s *Streams) Close() {
+	s.closeEnds()
+	for _, c := range s.outputs {
+		_ = c.from.Close()
+	}
+}
+
+func (s *Streams) closeEnds() {
+	for _, f := range s.ends {
+		_ = f.Close()
+	}
+	s.ends = nil
+}

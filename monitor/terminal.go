@@ -1,0 +1,90 @@
+package monitor
+
+import (
+	"io"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// Terminal copies between the caller's terminal and a container's pty.
+type Terminal struct {
+	master  *os.File
+	in, out *os.File
+	old     *term.State
+	winch   chan os.Signal
+	done    chan struct{}
+}
+
+// OpenTerminal sets the pty's size and, where in is a terminal, raw mode. A
+// nil in gives the container a terminal that nobody types on.
+func OpenTerminal(master, in, out *os.File, rows, cols uint16) (*Terminal, error) {
+	t := &Terminal{master: master, in: in, out: out, done: make(chan struct{})}
+	if !t.resize() && rows > 0 && cols > 0 {
+		_ = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols}) // size is not vital
+	}
+	if in != nil && term.IsTerminal(int(in.Fd())) {
+		old, err := term.MakeRaw(int(in.Fd()))
+		if err != nil {
+			return nil, err
+		}
+		t.old = old
+	}
+	return t, nil
+}
+
+// resize gives the pty the caller's terminal's size.
+func (t *Terminal) resize() bool {
+	for _, f := range []*os.File{t.out, t.in} {
+		if f == nil {
+			continue
+		}
+		if ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
+			return unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, ws) == nil
+		}
+	}
+	return false
+}
+
+// Start begins to copy, and follows changes of size.
+func (t *Terminal) Start() {
+	t.winch = make(chan os.Signal, 1)
+	signal.Notify(t.winch, unix.SIGWINCH)
+	t.resize() // it may have changed before Notify
+	go func() {
+		for range t.winch {
+			t.resize()
+		}
+	}()
+	if t.in != nil {
+		go func() { _, _ = io.Copy(t.master, t.in) }()
+	}
+	go func() {
+		// Ends with EIO when the last process that holds the pty is gone.
+		_, _ = io.Copy(t.out, t.master)
+		close(t.done)
+	}()
+}
+
+// Finish copies what is left of the output and gives the terminal back. It is
+// called when the container's first process has ended; others may hold the
+// pty for as long as its pid namespace is being torn down.
+func (t *Terminal) Finish() {
+	if t.winch != nil {
+		<-t.done
+		signal.Stop(t.winch)
+		close(t.winch)
+	}
+	t.Restore()
+	_ = t.master.Close()
+}
+
+// Restore leaves raw mode.
+func (t *Terminal) Restore() {
+	if t.old != nil {
+		_ = term.Restore(int(t.in.Fd()), t.old) // the terminal may be gone
+		t.old = nil
+	}
+}
