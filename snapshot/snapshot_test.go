@@ -35,7 +35,12 @@ func TestPrepare(t *testing.T) {
 	s := Open(root)
 	old := unix.Umask(0o077)
 	defer unix.Umask(old)
-	for _, p := range []Parent{{Mode: 0o755}, {Mode: 0o1777, UID: 3_000_000_000, GID: 7}, {Mode: 0o6755, GID: 7}, {Mode: 0o700}} {
+	for i, p := range []Parent{{Mode: 0o755}, {Mode: 0o755}, {Mode: 0o1777, UID: 3_000_000_000, GID: 7}, {Mode: 0o6755, GID: 7}, {Mode: 0o700}, {Mode: 0o2700, GID: 8}} {
+		if i%2 == 1 {
+			if err := s.Tidy(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		snap, err := s.Prepare("c", p, true)
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +58,7 @@ func TestPrepare(t *testing.T) {
 		if got, err := s.Get("c", p, true); err != nil || got.Upper != snap.Upper {
 			t.Errorf("Get: %+v, %v", got, err)
 		}
-		if got := list(t, root+"/overlay"); got != "c" {
+		if got := list(t, root+"/overlay"); strings.TrimPrefix(got, ".spare ") != "c" {
 			t.Errorf("overlay holds %q", got)
 		}
 		if err := os.MkdirAll(snap.Upper+"/a/b", 0o700); err != nil {
@@ -78,13 +83,43 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
+// TestTidy: what a run leaves is at most one spare and one old directory.
+func TestTidy(t *testing.T) {
+	root := t.TempDir()
+	s := Open(root)
+	for _, tt := range []struct {
+		do   string
+		want string
+	}{
+		{"tidy", ".spare"}, {"tidy", ".spare"}, {"prepare a", "a"}, {"prepare b", "a b"}, {"remove a", ".old b"}, {"remove b", ".old"},
+		{"prepare c", ".old c"}, {"tidy", ".spare c"}, {"fill c", ".spare c"}, {"remove c", ".spare"}, {"prepare d", "d"},
+		{"remove d", ".old"}, {"tidy", ".spare"},
+	} {
+		var err error
+		verb, id, _ := strings.Cut(tt.do, " ")
+		switch verb {
+		case "tidy":
+			err = s.Tidy()
+		case "prepare":
+			_, err = s.Prepare(id, Parent{Mode: 0o755}, true)
+		case "fill":
+			err = os.Mkdir(root+"/overlay/"+id+"/upper/x", 0o700)
+		case "remove":
+			err = s.Remove(id)
+		}
+		if got := list(t, root+"/overlay"); err != nil || got != tt.want {
+			t.Fatalf("%s: %v, have %q, want %q", tt.do, err, got, tt.want)
+		}
+	}
+}
+
 func TestRecover(t *testing.T) {
 	root := t.TempDir()
 	s := Open(root)
 	if err := s.Recover(func(string) bool { return false }); err != nil {
 		t.Errorf("empty store: %v", err)
 	}
-	for _, name := range []string{"keep", ".new-keep2", "dead", ".new-dead"} {
+	for _, name := range []string{"keep", ".new-keep2", "dead", ".new-dead", ".old", ".spare"} {
 		if err := os.MkdirAll(root+"/overlay/"+name+"/upper/x", 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +127,7 @@ func TestRecover(t *testing.T) {
 	if err := s.Recover(func(id string) bool { return strings.HasPrefix(id, "keep") }); err != nil {
 		t.Fatal(err)
 	}
-	if got := list(t, root+"/overlay"); got != ".new-keep2 keep" {
+	if got := list(t, root+"/overlay"); got != ".new-keep2 .spare keep" {
 		t.Errorf("left %q", got)
 	}
 }
