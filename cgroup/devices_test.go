@@ -65,28 +65,24 @@ func run(t *testing.T, insns asm.Instructions, q request) bool {
 			}
 			reg[i.Dst] = uint64(ctx[i.Offset])
 		case i.OpCode.Class() == asm.ALU64Class:
-			switch i.OpCode.ALUOp() {
-			case asm.Mov:
-				reg[i.Dst] = src
-			case asm.And:
-				reg[i.Dst] &= src
-			case asm.RSh:
-				reg[i.Dst] >>= src
-			default:
+			f, ok := map[asm.ALUOp]func(d, s uint64) uint64{
+				asm.Mov: func(_, s uint64) uint64 { return s },
+				asm.And: func(d, s uint64) uint64 { return d & s },
+				asm.RSh: func(d, s uint64) uint64 { return d >> s },
+			}[i.OpCode.ALUOp()]
+			if !ok {
 				t.Fatalf("unknown %v", i)
 			}
+			reg[i.Dst] = f(reg[i.Dst], src)
 		case i.OpCode.JumpOp() == asm.Exit:
 			return reg[0] != 0
 		case i.OpCode.Class() == asm.Jump32Class:
 			equal := uint32(reg[i.Dst]) == uint32(src)
-			switch i.OpCode.JumpOp() {
-			case asm.JEq:
-			case asm.JNE:
-				equal = !equal
-			default:
+			op := i.OpCode.JumpOp()
+			if op != asm.JEq && op != asm.JNE {
 				t.Fatalf("unknown %v", i)
 			}
-			if equal {
+			if equal == (op == asm.JEq) {
 				pc += int(i.Offset)
 			}
 		default:

@@ -39,11 +39,10 @@ type (
 func bpf(cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
 	for {
 		fd, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(cmd), uintptr(attr), size)
-		switch errno {
-		case 0:
+		if errno == 0 {
 			return int(fd), nil
-		case unix.EINTR, unix.EAGAIN: // the verifier gives way to signals
-		default:
+		}
+		if errno != unix.EINTR && errno != unix.EAGAIN { // the verifier gives way to signals
 			return -1, errno
 		}
 	}

@@ -59,8 +59,11 @@ func play(r string) int {
 			b[i] = 1
 		}
 	case "spin":
-		for start := time.Now(); time.Since(start) < 20*time.Second; {
+		n := uint64(0)
+		for start := time.Now(); time.Since(start) < 20*time.Second; n++ {
+			n ^= n << 1
 		}
+		fmt.Println(n)
 	case "fork":
 		// Children that fork on and on are what a kill must not lose.
 		for range 1000 {

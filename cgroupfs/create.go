@@ -98,6 +98,9 @@ func (x *executor) run(after func(i int)) error {
 func (x *executor) do(i int) error {
 	a := &x.s.Actions[i]
 	p := &x.g.in[a.Hierarchy]
+	if x.update && !p.there {
+		return fault.New(fault.NotFound, "update cgroup %s: no such group", x.g.target(a.Hierarchy))
+	}
 	switch a.Kind {
 	case cgroup.Parent:
 		return x.optional(a, p, x.parent(a, p))

@@ -214,7 +214,7 @@ func TestFreeze(t *testing.T) {
 // not have it or whose kernel has no cgroup.kill.
 func (e env) v1Only(t *testing.T) env {
 	t.Helper()
-	i := e.Layout.Unified()
+	i := e.Unified()
 	if i == 0 && len(e.Hierarchies) == 1 {
 		t.Skip("pure v2")
 	}

@@ -15,7 +15,7 @@ const dirFlags = unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 func openat(dir int, name string, flags int) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
-		if err != unix.EINTR { //nolint:errorlint // errno straight from the call
+		if err != unix.EINTR {
 			if err != nil {
 				return -1, err
 			}
@@ -40,7 +40,7 @@ func write(fd int, value string) error {
 	}
 	for {
 		_, err := unix.Write(fd, []byte(value))
-		if err != unix.EINTR { //nolint:errorlint // errno straight from the call
+		if err != unix.EINTR {
 			return err
 		}
 	}
@@ -76,7 +76,7 @@ func read(fd int) (string, error) {
 		}
 		m, err := unix.Pread(fd, buf[n:], int64(n))
 		switch {
-		case err == unix.EINTR: //nolint:errorlint // errno straight from the call
+		case err == unix.EINTR:
 		case err != nil:
 			return "", err
 		case m == 0:
