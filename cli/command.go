@@ -165,7 +165,7 @@ func (c *Command) bundle(a Action, arg string, args []string) ([]string, error) 
 		}
 		rest := arg[i+1:]
 		switch v, ok := f.noValue(); {
-		case strings.HasPrefix(rest, "="):
+		case len(rest) > 1 && rest[0] == '=':
 			return args, c.set(a, f, rest[1:])
 		case ok:
 			if err := c.set(a, f, v); err != nil {
@@ -201,7 +201,7 @@ func (c *Command) flag(name string) *Flag {
 
 func (c *Command) short(b byte) *Flag {
 	for i := range c.Flags {
-		if c.Flags[i].Short == b {
+		if b != 0 && c.Flags[i].Short == b {
 			return &c.Flags[i]
 		}
 	}

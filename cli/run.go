@@ -83,6 +83,20 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 	if err := r.check(app); err != nil {
 		return exitUsage, within(r.object(), err)
 	}
+	o := &engine.RunOptions{SigProxy: r.sigProxy, Warn: func(msg string) { app.warn("warning: " + msg) }}
+	o.Out, o.Err = app.Stdout, app.Stderr
+	if c.OpenStdin {
+		o.In = app.Stdin
+	}
+	if r.cidfile != "" && !r.plan {
+		f, err := newCIDFile(r.cidfile)
+		if err != nil {
+			return engine.ExitEngine, within(r.object(), err)
+		}
+		defer f.close()
+		c.HostConfig.ContainerIDFile = r.cidfile
+		o.Created = f.write
+	}
 	e, err := app.engine()
 	if err != nil {
 		return engine.ExitEngine, err
@@ -92,20 +106,6 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 			return engine.ExitEngine, within(r.object(), err)
 		}
 		return 0, nil
-	}
-	o := &engine.RunOptions{SigProxy: r.sigProxy, Warn: func(msg string) { app.warn("warning: " + msg) }}
-	o.Out, o.Err = app.Stdout, app.Stderr
-	if c.OpenStdin {
-		o.In = app.Stdin
-	}
-	if r.cidfile != "" {
-		f, err := newCIDFile(r.cidfile)
-		if err != nil {
-			return engine.ExitEngine, within(r.object(), err)
-		}
-		defer f.close()
-		c.HostConfig.ContainerIDFile = r.cidfile
-		o.Created = f.write
 	}
 	code, err := e.Containers.Run(ctx, c, o)
 	if err != nil {

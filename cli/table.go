@@ -77,11 +77,7 @@ func template(format string, columns []string, rows [][]cell) (string, error) {
 	}
 	var lines [][]string
 	if tabular {
-		heads := make([]cell, 0, len(columns)/2)
-		for i := 0; i < len(columns); i += 2 {
-			heads = append(heads, cell{columns[i+1], columns[i]})
-		}
-		rows = append([][]cell{heads}, rows...)
+		rows = append([][]cell{headings(columns, rows)}, rows...)
 	}
 	for _, r := range rows {
 		var b strings.Builder
@@ -114,6 +110,22 @@ func template(format string, columns []string, rows [][]cell) (string, error) {
 		b.WriteString(strings.Join(l, "\t") + "\n")
 	}
 	return b.String(), nil
+}
+
+// headings is a row of the names of the columns.
+func headings(columns []string, rows [][]cell) []cell {
+	var heads []cell
+	for i := 0; i < len(columns); i += 2 {
+		heads = append(heads, cell{columns[i+1], columns[i]})
+	}
+	if len(rows) > 0 {
+		for _, c := range rows[0] {
+			if !has(heads, c.name) {
+				heads = append(heads, cell{c.name, strings.ToUpper(c.name)})
+			}
+		}
+	}
+	return heads
 }
 
 func has(row []cell, name string) bool {
