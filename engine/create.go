@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tare-engine/tare/fault"
@@ -26,7 +27,6 @@ type draft struct {
 	composed *Composed
 	runtime  tareruntime.Config
 	filesDir string
-	limits   map[string]bool // resources that were asked for
 }
 
 func newID() (string, error) {
@@ -77,8 +77,25 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 			AppArmor: e.host.AppArmor, SELinux: e.host.SELinux, GOARCH: e.host.Arch,
 		},
 		After: e.after,
+		IsDir: d.isDir,
+	}
+	for _, f := range d.composed.Files {
+		d.runtime.Files = append(d.runtime.Files, tareruntime.File{Source: d.filesDir + "/" + f.Name, Content: f.Content})
 	}
 	return d, nil
+}
+
+// isDir says what kind of mount point a bind source needs, also for sources
+// that are made with the container.
+func (d *draft) isDir(source string) (bool, error) {
+	if slices.Contains(d.composed.Dirs, source) {
+		return true, nil
+	}
+	fi, err := os.Stat(source)
+	if err != nil {
+		return false, fault.New(fault.Invalid, "bind source path does not exist: %s", source)
+	}
+	return fi.IsDir(), nil
 }
 
 // rootSource is the root file system of a draft.
@@ -172,14 +189,6 @@ func (e *Engine) make(d *draft) error {
 	c := d.config
 	if _, err := e.state.MakeDir(d.id, c.HostConfig.AutoRemove); err != nil {
 		return err
-	}
-	if err := os.Mkdir(d.filesDir, 0o700); err != nil {
-		return err
-	}
-	for _, f := range d.composed.Files {
-		if err := os.WriteFile(filepath.Join(d.filesDir, f.Name), f.Content, 0o644); err != nil { //nolint:gosec // the container reads it
-			return err
-		}
 	}
 	for _, dir := range d.composed.Dirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a bind source, as Docker makes it

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 
-	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/monitor"
 	tareruntime "github.com/tare-engine/tare/runtime"
 	"github.com/tare-engine/tare/spawn"
@@ -15,8 +14,10 @@ import (
 
 // Run creates and starts a container, waits for it and returns its exit code.
 // When it never ran, the code is 125, 126 or 127 and the error says why.
-func (cs *Containers) Run(ctx context.Context, c *ContainerConfig, o *RunOptions) (int, error) {
+func (cs *Containers) Run(ctx context.Context, cfg *ContainerConfig, o *RunOptions) (int, error) {
 	e := cs.e
+	config := *cfg // a made-up name goes into our copy
+	c := &config
 	if err := e.harden(); err != nil {
 		return ExitEngine, err
 	}
@@ -290,5 +291,3 @@ func crashAt(where string) func(string) {
 		}
 	}
 }
-
-var _ = fault.Internal

@@ -29,10 +29,12 @@ type env struct {
 	userNS     bool // the container has a user namespace that is not the engine's
 
 	root, proc plan.Slot
+	oldRoot    plan.Slot
 	unified    plan.Slot   // directory for CLONE_INTO_CGROUP
 	tasks      []plan.Slot // v1 tasks files
 	binds      []plan.Slot // detached bind mounts, by index in spec.Mounts
 	overmount  plan.Slot   // empty read-only tmpfs that hides directories
+	files      plan.Slot   // tmpfs with Config.Files
 	null       plan.Slot   // the container's /dev/null, O_PATH
 	dev        plan.Slot   // the container's /dev
 	pty        plan.Slot   // slave

@@ -36,6 +36,13 @@ type Config struct {
 	// for Stdin is the container's /dev/null. All are ignored with a terminal.
 	Stdin, Stdout, Stderr int
 
+	// Files are what bind mounts of these sources show.
+	Files []File
+
+	// IsDir says whether a bind source is a directory; nil asks the host. The
+	// engine answers for sources that it is about to make.
+	IsDir func(source string) (bool, error)
+
 	Layout cgroup.Layout
 	// OOMGroup kills the whole container when one of its processes is
 	// OOM-killed (v2).

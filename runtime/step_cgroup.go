@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// oomGroup is how package cgroup names Options.OOMGroup.
+const oomGroup = "memory.oomGroup"
+
 func hasCgroup(s *specs.Spec) bool { return s.Linux.CgroupsPath != "" }
 
 // cgroupHost makes the groups and opens what the child joins by: `tasks` of
@@ -69,6 +72,9 @@ func cgroupHost(e *env) error {
 // warnings where nobody asked for them.
 func (e *env) checkMissing(missing []cgroup.Missing) error {
 	for _, m := range missing {
+		if m.Resource == oomGroup {
+			continue // our own wish, not the configuration's
+		}
 		if e.cfg.Optional != nil && e.cfg.Optional(m.Resource) {
 			e.warn(m.String())
 			continue

@@ -8,22 +8,6 @@ import (
 
 func hasMasked(s *specs.Spec) bool { return len(s.Linux.MaskedPaths)+len(s.Linux.ReadonlyPaths) > 0 }
 
-const hidden = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
-
-// maskedHost makes the one empty file system that hides every directory.
-func maskedHost(e *env) error {
-	if len(e.spec.Linux.MaskedPaths) == 0 {
-		return nil
-	}
-	e.p.Note("make an empty file system")
-	fs := e.p.Fsopen(plan.OnHost, "tmpfs")
-	e.p.FsString(plan.OnHost, fs, "nr_inodes", "2")
-	e.p.FsString(plan.OnHost, fs, "mode", "755")
-	e.p.FsCreate(plan.OnHost, fs)
-	e.overmount = e.p.Fsmount(plan.OnHost, "empty", fs, hidden)
-	return nil
-}
-
 // maskedChild hides paths and makes others read-only. What a path is, is
 // found out by opening it; one that does not exist is left alone.
 func maskedChild(e *env) error {

@@ -21,7 +21,7 @@ func mountsHost(e *env) error {
 		if err != nil {
 			return err
 		}
-		if !o.bind {
+		if !o.bind || e.file(m) != nil {
 			continue
 		}
 		e.p.Note("mount " + m.Destination)
@@ -73,8 +73,10 @@ func mountsChild(e *env) error {
 			return err
 		}
 		switch {
+		case o.bind && e.file(m) != nil:
+			e.bindFile(m, &o)
 		case e.binds[i] != 0:
-			dir, err := isDir(m.Source)
+			dir, err := e.isDir(m.Source)
 			if err != nil {
 				return err
 			}
@@ -93,7 +95,10 @@ func mountsChild(e *env) error {
 }
 
 // isDir says what kind of mount point a bind source needs.
-func isDir(path string) (bool, error) {
+func (e *env) isDir(path string) (bool, error) {
+	if e.cfg.IsDir != nil {
+		return e.cfg.IsDir(path)
+	}
 	fi, err := os.Stat(path)
 	if err != nil {
 		return false, fault.New(fault.Invalid, "bind source %s: %w", path, unwrapPath(err))

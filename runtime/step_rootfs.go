@@ -58,11 +58,9 @@ func (e *env) overlayHost(r *snapshot.Mount) {
 	e.root = e.p.Fsmount(plan.OnHost, "root", fs, 0)
 }
 
-// rootfsChild cuts the propagation from the host's mounts and attaches the
-// root on top of the old one. Paths are resolved from its descriptor from
-// here on.
-func rootfsChild(e *env) error {
-	r := &e.cfg.Root
+// propagationChild cuts the propagation to the host's mounts, before anything
+// is mounted.
+func propagationChild(e *env) error {
 	prop, err := propagationOf(e.spec.Linux.RootfsPropagation)
 	if err != nil {
 		return err
@@ -71,14 +69,21 @@ func rootfsChild(e *env) error {
 	if prop&(unix.MS_SLAVE|unix.MS_SHARED) != 0 {
 		outer = unix.MS_SLAVE
 	}
-	e.p.Note("make host mounts private")
-	old := e.p.Openat2(plan.InChild, "old root", plan.CWD, "/", unix.O_PATH|unix.O_DIRECTORY, 0, 0)
-	e.p.MountSetattr(plan.InChild, old.Arg(), true, plan.Attrs{Propagation: outer})
+	e.p.Note("cut propagation to the host's mounts")
+	e.oldRoot = e.p.Openat2(plan.InChild, "old root", plan.CWD, "/", unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+	e.p.MountSetattr(plan.InChild, e.oldRoot.Arg(), true, plan.Attrs{Propagation: outer})
+	return nil
+}
+
+// rootfsChild attaches the root on top of the old one. Paths are resolved
+// from its descriptor from here on.
+func rootfsChild(e *env) error {
+	r := &e.cfg.Root
 	e.p.Note("mount root file system")
 	if r.Options != "" {
 		e.overlayChild(r)
 	} else {
-		e.p.MoveMount(plan.InChild, e.root.Arg(), old.Arg())
+		e.p.MoveMount(plan.InChild, e.root.Arg(), e.oldRoot.Arg())
 	}
 	return nil
 }
