@@ -12,6 +12,10 @@ import (
 // defaultPath is the PATH of a container whose image sets none.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// maxEnv bounds the variables of an image, whose merge takes a time that
+// grows with their square.
+const maxEnv = 1 << 14
+
 // Command returns the arguments of the first process: the configuration's
 // entrypoint and command before the image's. An entrypoint of the
 // configuration drops the image's command, and [""] the image's entrypoint.
@@ -38,6 +42,9 @@ func environment(c *Config, img *image.Config, hostname, home string) ([]string,
 	n := 3 + len(c.Env)
 	if img != nil {
 		n += len(img.Env)
+	}
+	if n > maxEnv {
+		return nil, fault.New(fault.Invalid, "more than %d environment variables", maxEnv)
 	}
 	env := make([]string, 0, n)
 	env = append(env, "PATH="+defaultPath, "HOSTNAME="+hostname)
