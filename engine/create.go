@@ -10,12 +10,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/host"
 	"github.com/tare-engine/tare/image"
 	tareruntime "github.com/tare-engine/tare/runtime"
 	"github.com/tare-engine/tare/snapshot"
 	"github.com/tare-engine/tare/spawn/nofile"
+	"github.com/tare-engine/tare/spec"
 	"golang.org/x/sys/unix"
 )
 
@@ -79,6 +81,8 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 		After: e.after,
 		IsDir: d.isDir,
 	}
+	_, hasUserNS := spec.HasNamespace(d.composed.Spec, specs.UserNamespace)
+	d.runtime.IdmapRoot = hasUserNS
 	for _, f := range d.composed.Files {
 		d.runtime.Files = append(d.runtime.Files, tareruntime.File{Source: d.filesDir + "/" + f.Name, Content: f.Content})
 	}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/cgroupfs"
 	"github.com/tare-engine/tare/fault"
@@ -115,10 +116,25 @@ func (e *Engine) facts(c *ContainerConfig) (*Facts, error) {
 		f.CPUs, f.NCPU = host.OnlineCPUs()
 		f.Mems = host.OnlineMems()
 	}
+	if c.HostConfig.UsernsMode == "private" {
+		uids, gids := host.SubIDs("tare", "containers")
+		f.UIDMap, f.GIDMap = idMap(uids), idMap(gids)
+	}
 	if c.HostConfig.Init != nil && *c.HostConfig.Init {
 		f.InitPath = e.helper("tare-base")
 	}
 	return f, nil
+}
+
+// idMap lays the ranges end to end, from id 0 of the container on.
+func idMap(ranges []host.IDRange) []specs.LinuxIDMapping {
+	var m []specs.LinuxIDMapping
+	next := uint32(0)
+	for _, r := range ranges {
+		m = append(m, specs.LinuxIDMapping{ContainerID: next, HostID: r.First, Size: r.Count})
+		next += r.Count
+	}
+	return m
 }
 
 const cgroupParent = "/tare"

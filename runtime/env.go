@@ -65,6 +65,9 @@ func newEnv(cfg *Config) (*env, error) {
 	if s == nil || s.Process == nil || s.Linux == nil {
 		return nil, fault.New(fault.Invalid, "spec: process and linux are required")
 	}
+	if err := unsupported(s); err != nil {
+		return nil, err
+	}
 	e := &env{cfg: cfg, spec: s, p: plan.New(), startWrite: -1, console: -1}
 	e.binds = make([]plan.Slot, len(s.Mounts))
 	return e, nil

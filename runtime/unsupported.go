@@ -1,0 +1,31 @@
+package runtime
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/fault"
+)
+
+// unsupported refuses the parts of a configuration that no step honours, by
+// name: nothing is ignored in silence.
+func unsupported(s *specs.Spec) error {
+	h, l, p := s.Hooks, s.Linux, s.Process
+	for _, f := range [...]struct {
+		asked bool
+		field string
+	}{
+		{h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0, "hooks"}, //nolint:staticcheck // prestart is deprecated, and still to be refused
+		{p.Scheduler != nil, "process.scheduler"},
+		{p.IOPriority != nil, "process.ioPriority"},
+		{p.ExecCPUAffinity != nil, "process.execCPUAffinity"},
+		{l.IntelRdt != nil, "linux.intelRdt"},
+		{l.MemoryPolicy != nil, "linux.memoryPolicy"},
+		{len(l.NetDevices) > 0, "linux.netDevices"},
+		{l.Seccomp != nil && l.Seccomp.ListenerPath != "", "linux.seccomp.listenerPath"},
+		{s.Solaris != nil || s.Windows != nil || s.VM != nil || s.ZOS != nil || s.FreeBSD != nil, "a platform other than linux"},
+	} {
+		if f.asked {
+			return fault.New(fault.Unsupported, "%s: not supported yet", f.field)
+		}
+	}
+	return nil
+}
