@@ -30,13 +30,16 @@
 // # Locks
 //
 // The order is name, then container (both held by the engine), then lock.
-// An import works without a lock until it commits.
+// An import works without a lock until it commits. Work in staging is locked
+// by a flock on its own directory.
 package image
 
 import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/tare-engine/tare/reference"
 )
 
 // Store is an image store. The zero value is not usable; see [Open].
@@ -78,6 +81,17 @@ type Image struct {
 	Root     RootAttr // of the top layer's root directory
 	Layers   []string // keys, bottom first
 	Lower    []string // absolute directories, top first, as overlay wants them
+
+	blobs []string // "sha256:HEX" of all blobs that belong to it
+}
+
+// Familiar returns Name as a user would type it, or "" if there is none.
+func (m *Image) Familiar() string {
+	r, err := reference.Parse(m.Name)
+	if err != nil {
+		return m.Name
+	}
+	return r.Familiar()
 }
 
 // RootAttr is the mode (07777) and the owner of a root directory.

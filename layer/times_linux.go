@@ -15,3 +15,6 @@ func setTimesFD(fd int, times [2]unix.Timespec) error {
 	}
 	return nil
 }
+
+// SetTimes sets both times of what fd has open to t.
+func SetTimes(fd int, t unix.Timespec) error { return setTimesFD(fd, [2]unix.Timespec{t, t}) }

@@ -26,7 +26,8 @@ func OpenInLayers(layers []string, path string) (*os.File, error) {
 	dirs := make([]int, 0, len(layers))
 	defer func() { closeAll(dirs) }()
 	for _, l := range layers {
-		fd, err := openAt(unix.AT_FDCWD, l, unix.O_DIRECTORY)
+		// The layer itself is the host's choice, and may be a link.
+		fd, err := unix.Open(l, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, fmt.Errorf("open layer %s: %w", l, err)
 		}
