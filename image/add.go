@@ -66,6 +66,7 @@ func (s *Store) add(ref string, m Image, comment string, fill func(*addition) er
 	if _, err := ParsePlatform(m.Platform.String()); err != nil {
 		return Image{}, err
 	}
+	m.Created = m.Created.UTC()
 	stage, err := s.stage()
 	if err != nil {
 		return Image{}, err
@@ -81,7 +82,8 @@ func (s *Store) add(ref string, m Image, comment string, fill func(*addition) er
 	if err := errors.Join(err, stage.Discard()); err != nil {
 		return Image{}, err
 	}
-	return s.readRecord(s.root + "/images/" + a.image.ID[len("sha256:"):])
+	s.setLower(&a.image)
+	return a.image, nil
 }
 
 // describe writes all that is said of the layers into staging.

@@ -70,7 +70,6 @@ func (s *Store) EnsureBase(ctx context.Context, path string, applets func(contex
 	if err != nil {
 		return Image{}, fault.New(fault.KindOf(err), "build %s: %w", BaseName, err)
 	}
-	next.Name = canonicalBase()
 	return next, nil
 }
 

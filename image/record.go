@@ -232,11 +232,15 @@ func (s *Store) readRecord(path string) (Image, error) {
 	if err != nil {
 		return Image{}, fault.New(fault.KindOf(err), "read image record %s: %w", path, err)
 	}
+	s.setLower(&m)
+	return m, nil
+}
+
+func (s *Store) setLower(m *Image) {
 	m.Lower = make([]string, len(m.Layers))
 	for i, key := range m.Layers {
 		m.Lower[len(m.Layers)-1-i] = s.layerDir(key) + "/fs"
 	}
-	return m, nil
 }
 
 // readSmall reads a file in three system calls if it is below 16 KiB.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/fsatomic"
-	"github.com/tare-engine/tare/reference"
 )
 
 // RemoveOptions say how Remove treats an image that is in use.
@@ -97,9 +96,4 @@ func names(list []Image) string {
 		s = append(s, m.Familiar())
 	}
 	return strings.Join(s, ", ")
-}
-
-// canonicalBase is BaseName as it stands in records.
-func canonicalBase() string {
-	return reference.Ref{Domain: "docker.io", Path: BaseName, Tag: "latest"}.String()
 }
