@@ -11,7 +11,7 @@ import (
 // TestFailIsOneLine: what an image or a file name says cannot add lines.
 func TestFailIsOneLine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "stderr")
-	f, err := os.Create(file)
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

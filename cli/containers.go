@@ -133,9 +133,9 @@ func containerStatus(c *engine.ContainerSummary, now time.Time) string {
 		return "Exited (" + strconv.Itoa(c.ExitCode) + ") " + ago(c.Finished, now)
 	case engine.StatusDead:
 		return "Dead"
-	default:
-		return "Created"
+	case engine.StatusCreated:
 	}
+	return "Created"
 }
 
 func rmCommand() Command {

@@ -63,14 +63,14 @@ func commandList(b *strings.Builder) {
 }
 
 func flagList(b *strings.Builder, c *Command, width int) {
-	longest, any := 0, false
+	longest, shown := 0, false
 	for i := range c.Flags {
 		if f := &c.Flags[i]; !f.Hidden {
-			any = true
+			shown = true
 			longest = max(longest, len(f.Name)+len(f.Value)+1)
 		}
 	}
-	if !any {
+	if !shown {
 		return
 	}
 	if c.Name == "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/tare-engine/tare/fault"
 )
 
-func parseRun(t *testing.T, args ...string) (*runAction, *engine.ContainerConfig, error) {
+func parseRun(t *testing.T, args ...string) (*engine.ContainerConfig, error) {
 	t.Helper()
 	c, r := runCommand(), newRun()
 	r.getenv = func(name string) (string, bool) {
@@ -23,10 +23,9 @@ func parseRun(t *testing.T, args ...string) (*runAction, *engine.ContainerConfig
 	}
 	rest, err := c.parse(r, args)
 	if err != nil {
-		return r, nil, err
+		return nil, err
 	}
-	cfg, err := r.config(rest)
-	return r, cfg, err
+	return r.config(rest)
 }
 
 // TestRunGolden pins the configuration that typical command lines persist.
@@ -50,7 +49,7 @@ func TestRunGolden(t *testing.T) {
 				args[i] = "a *:* rwm"
 			}
 		}
-		_, cfg, err := parseRun(t, args...)
+		cfg, err := parseRun(t, args...)
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -102,7 +101,7 @@ func TestRunErrors(t *testing.T) {
 		{"--rm=maybe x", "not a boolean"},
 		{"", "requires at least 1 argument"},
 	} {
-		_, _, err := parseRun(t, strings.Fields(tt.args)...)
+		_, err := parseRun(t, strings.Fields(tt.args)...)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("run %s: error %v, want %q", tt.args, err, tt.want)
 		}
@@ -112,16 +111,16 @@ func TestRunErrors(t *testing.T) {
 func TestRelativePaths(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	real, err := os.Getwd()
+	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, cfg, err := parseRun(t, "--rootfs", "root", "-v", "./a:/a", "-v", ".:/b:ro", "-v", "../c:/c", "-v", "name:/d", "--mount", "type=bind,src=./m,dst=/m", "x")
+	cfg, err := parseRun(t, "--rootfs", "root", "-v", "./a:/a", "-v", ".:/b:ro", "-v", "../c:/c", "-v", "name:/d", "--mount", "type=bind,src=./m,dst=/m", "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{real + "/a:/a", real + ":/b:ro", filepath.Dir(real) + "/c:/c", "name:/d"}
-	if !slices.Equal(cfg.HostConfig.Binds, want) || cfg.HostConfig.Mounts[0].Source != real+"/m" || cfg.RootFS != real+"/root" {
+	want := []string{here + "/a:/a", here + ":/b:ro", filepath.Dir(here) + "/c:/c", "name:/d"}
+	if !slices.Equal(cfg.HostConfig.Binds, want) || cfg.HostConfig.Mounts[0].Source != here+"/m" || cfg.RootFS != here+"/root" {
 		t.Errorf("got %q, %q and %q", cfg.HostConfig.Binds, cfg.HostConfig.Mounts[0].Source, cfg.RootFS)
 	}
 }
@@ -163,7 +162,7 @@ func FuzzRun(f *testing.F) {
 				t.Skip("reads files")
 			}
 		}
-		_, cfg, err := parseRun(t, args...)
+		cfg, err := parseRun(t, args...)
 		if err == nil && cfg == nil {
 			t.Fatal("no configuration and no error")
 		}

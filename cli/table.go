@@ -19,8 +19,8 @@ type cell struct{ name, value string }
 // start with "table".
 func render(format string, columns []string, rows [][]cell) (string, error) {
 	var b strings.Builder
-	switch {
-	case format == "" || format == "table":
+	switch format {
+	case "", "table":
 		names := make([]string, 0, len(columns)/2)
 		table := make([][]string, 1, len(rows)+1)
 		for i := 0; i < len(columns); i += 2 {
@@ -35,7 +35,7 @@ func render(format string, columns []string, rows [][]cell) (string, error) {
 			table = append(table, line)
 		}
 		align(&b, table)
-	case format == "json":
+	case "json":
 		for _, r := range rows {
 			b.WriteByte('{')
 			for i, c := range r {

@@ -125,7 +125,7 @@ func resolvFile(h *HostConfig, host []byte, hostNet bool) ([]byte, error) {
 			return nil, fault.New(fault.Invalid, "dns search %q: not a domain", s)
 		}
 	}
-	if len(h.DNSSearch) > 0 && !(len(h.DNSSearch) == 1 && h.DNSSearch[0] == ".") {
+	if len(h.DNSSearch) > 0 && (len(h.DNSSearch) != 1 || h.DNSSearch[0] != ".") {
 		b = append(b, "search "+strings.Join(h.DNSSearch, " ")+"\n"...)
 	}
 	for _, s := range h.DNSOptions {

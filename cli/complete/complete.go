@@ -109,9 +109,9 @@ func arguments(c *cli.Command, names Names) cobra.CompletionFunc {
 		return listed(names.Images)
 	case cli.CompleteContainers:
 		return listed(names.Containers)
-	default:
-		return nil
+	case cli.CompleteFiles:
 	}
+	return nil
 }
 
 func fixed(words []string) cobra.CompletionFunc {
