@@ -124,10 +124,7 @@ func (e *Engine) draftRoot(ctx context.Context, d *draft) (*rootSource, error) {
 		return nil, err
 	}
 	d.image = &img
-	snap, err := e.snapshots.Get(d.id, parentOf(&img), c.HostConfig.AutoRemove)
-	if err != nil {
-		return nil, err
-	}
+	snap := e.snapshots.At(d.id, parentOf(&img), c.HostConfig.AutoRemove)
 	m, err := snapshot.MountPlan(snap, e.overlay())
 	return &rootSource{filepath.Dir(snap.Upper), m, func(n string) (*os.File, error) { return snapshot.OpenInLayers(img.Lower, n) }}, err
 }

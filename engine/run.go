@@ -223,12 +223,15 @@ func (r *run) failed(err error) error {
 // finish waits for the end and cleans up.
 func (r *run) finish() (int, error) {
 	e, c := r.e, r.d.config
-	synced := make(chan error, 1)
-	if !c.HostConfig.AutoRemove {
-		go func() { synced <- e.state.Sync(r.d.id) }()
-	} else {
-		synced <- nil
-	}
+	// What can wait is done while the container works.
+	idle := make(chan error, 1)
+	go func() {
+		err := e.snapshots.Tidy()
+		if !c.HostConfig.AutoRemove {
+			err = errors.Join(err, e.state.Sync(r.d.id))
+		}
+		idle <- err
+	}()
 	status, err := r.container.Process.Wait()
 	r.stopSig()
 	if r.terminal != nil {
@@ -241,9 +244,7 @@ func (r *run) finish() (int, error) {
 		return ExitEngine, err
 	}
 	r.container.Process.Release()
-	if serr := <-synced; serr != nil {
-		err = serr
-	}
+	err = <-idle
 	r.record.Exited, r.record.Finished, r.record.ExitCode = true, now(), status.ExitCode()
 	if status.Signal == unix.SIGKILL {
 		if n, oerr := r.container.Group.OOMKills(); oerr == nil {

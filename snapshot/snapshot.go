@@ -79,7 +79,7 @@ func (s *Store) Prepare(id string, p Parent, volatile bool) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("prepare %s: %w", id, err)
 	}
-	return s.at(id, p, volatile), nil
+	return s.At(id, p, volatile), nil
 }
 
 const (
@@ -145,7 +145,8 @@ func (s *Store) makeDir() error {
 	return nil
 }
 
-func (s *Store) at(id string, p Parent, volatile bool) Snapshot {
+// At returns the snapshot that Prepare would make for id, without making it.
+func (s *Store) At(id string, p Parent, volatile bool) Snapshot {
 	dir := s.dir + "/" + id
 	return Snapshot{ID: id, Lower: p.Lower, Upper: dir + "/upper", Work: dir + "/work", Volatile: volatile}
 }
@@ -156,7 +157,7 @@ func (s *Store) Get(id string, p Parent, volatile bool) (Snapshot, error) {
 	if err := checkID(id); err != nil {
 		return Snapshot{}, err
 	}
-	snap := s.at(id, p, volatile)
+	snap := s.At(id, p, volatile)
 	var st unix.Stat_t
 	if err := unix.Lstat(snap.Upper, &st); err != nil {
 		return Snapshot{}, fmt.Errorf("open snapshot %s: %w", id, err)

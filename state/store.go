@@ -2,7 +2,7 @@
 //
 //	ROOT/containers/ID/config.json   what was asked for, written once
 //	ROOT/containers/ID/state.json    what became of it
-//	ROOT/names/NAME                  symbolic link to the ID
+//	ROOT/containers/.names/NAME       symbolic link to the ID
 //	RUN/containers/ID/...            the same, for containers that are
 //	                                 removed when they end (--rm)
 //	RUN/pending/ID                   a start under way: flocked by whoever
@@ -52,6 +52,8 @@ type Record struct {
 	Error    string            `json:"error,omitempty"`
 }
 
+const namesDir = "containers/.names"
+
 // Store is the records below a data root and a run root.
 type Store struct{ root, run string }
 
@@ -68,7 +70,7 @@ func (s *Store) Dir(id string, remove bool) string {
 
 // Reserve gives name to id. The error is Exists, naming the owner.
 func (s *Store) Reserve(name, id string) error {
-	dir := filepath.Join(s.root, "names")
+	dir := filepath.Join(s.root, namesDir)
 	link := filepath.Join(dir, name)
 	err := os.Symlink(id, link)
 	if errors.Is(err, unix.ENOENT) {
@@ -85,7 +87,7 @@ func (s *Store) Reserve(name, id string) error {
 
 // Owner returns the id that has the name, or "".
 func (s *Store) Owner(name string) string {
-	id, err := os.Readlink(filepath.Join(s.root, "names", name))
+	id, err := os.Readlink(filepath.Join(s.root, namesDir, name))
 	if err != nil {
 		return ""
 	}
@@ -97,7 +99,7 @@ func (s *Store) Free(name, id string) error {
 	if name == "" || s.Owner(name) != id {
 		return nil
 	}
-	err := os.Remove(filepath.Join(s.root, "names", name))
+	err := os.Remove(filepath.Join(s.root, namesDir, name))
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -233,7 +235,7 @@ func short(id string) string { return id[:min(12, len(id))] }
 // NameOf searches the names for the one that id has reserved. Only the
 // clean-up after a crash needs it.
 func (s *Store) NameOf(id string) string {
-	entries, err := os.ReadDir(filepath.Join(s.root, "names"))
+	entries, err := os.ReadDir(filepath.Join(s.root, namesDir))
 	if err != nil {
 		return ""
 	}
