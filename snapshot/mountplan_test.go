@@ -46,7 +46,7 @@ func (m Mount) print() string {
 }
 
 func TestMountPlanGolden(t *testing.T) {
-	rw := func(n int) Snapshot { return Open("/var/lib/tare").at("c1", Parent{Lower: layers(n)}, false) }
+	rw := func(n int) Snapshot { return Open("/var/lib/tare").At("c1", Parent{Lower: layers(n)}, false) }
 	volatile := rw(2)
 	volatile.Volatile = true
 	view := Snapshot{Lower: layers(2), ReadOnly: true}
@@ -92,7 +92,7 @@ func TestMountPlanGolden(t *testing.T) {
 
 func TestMountPlanLimits(t *testing.T) {
 	snap := func(n int) Snapshot {
-		return Open("/var/lib/tare").at(strings.Repeat("c", 64), Parent{Lower: layers(n)}, true)
+		return Open("/var/lib/tare").At(strings.Repeat("c", 64), Parent{Lower: layers(n)}, true)
 	}
 	m, err := MountPlan(snap(128), FeaturesOf(5, 15))
 	if err != nil {
