@@ -97,7 +97,7 @@ func (s *shell) call(ctx context.Context, args []string) ([]string, error) {
 	case "eval":
 		return evalArgs(args), nil
 	case "wait":
-		return s.wait(args[1:]), nil
+		return s.wait(ctx, args[1:]), nil
 	case "kill":
 		return s.kill(args), nil
 	case "jobs", "fg", "bg":
@@ -424,7 +424,7 @@ func (s *shell) lookJob(a string) *job {
 }
 
 // wait ends early when a trapped signal comes, whose action then runs.
-func (s *shell) wait(args []string) []string {
+func (s *shell) wait(ctx context.Context, args []string) []string {
 	jobs, code := []*job(nil), 0
 	if len(args) == 0 {
 		s.mu.Lock()
@@ -442,6 +442,8 @@ func (s *shell) wait(args []string) []string {
 	for _, j := range jobs {
 		select {
 		case <-j.done:
+		case <-ctx.Done():
+			return status(130)
 		case sig := <-s.signals:
 			n, _ := sig.(syscall.Signal)
 			if line, ok := s.action(sig, status(128+int(n))...); ok {

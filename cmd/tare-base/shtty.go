@@ -51,7 +51,8 @@ func (s *shell) runInteractive() int {
 			if c.more = parser.Incomplete(); c.more {
 				continue
 			}
-			if code = s.interactiveLine(stmts, code); s.runner.Exited() {
+			var exited bool
+			if code, exited = s.interactiveLine(stmts, code); exited {
 				return code
 			}
 		}
@@ -81,7 +82,8 @@ func (s *shell) runStdinPrompt() int {
 		if parser.Incomplete() {
 			continue
 		}
-		if code = s.interactiveLine(stmts, code); s.runner.Exited() {
+		var exited bool
+		if code, exited = s.interactiveLine(stmts, code); exited {
 			return code
 		}
 		fmt.Fprint(os.Stderr, s.prompt())
@@ -89,13 +91,16 @@ func (s *shell) runStdinPrompt() int {
 	return s.end(code)
 }
 
-func (s *shell) interactiveLine(stmts []*syntax.Stmt, code int) int {
+// interactiveLine runs a line; the interpreter takes an interrupted one for an
+// exit, the shell does not.
+func (s *shell) interactiveLine(stmts []*syntax.Stmt, code int) (_ int, exited bool) {
+	// Not cancelled at the end of the line: background jobs live on with it.
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	s.mu.Lock()
 	s.cancel = cancel
 	s.mu.Unlock()
-	return s.runStmts(ctx, stmts, code)
+	code = s.runStmts(ctx, stmts, code)
+	return code, s.runner.Exited() && ctx.Err() == nil
 }
 
 // interrupts: ^C stops what the shell itself does (a loop of builtins); a
