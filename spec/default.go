@@ -9,6 +9,14 @@ import (
 // DefaultShmSize is the size of /dev/shm, in bytes, as Docker's.
 const DefaultShmSize = 64 << 20
 
+// The versions that a specification declares: the oldest one that knows all
+// that it uses, since runtimes refuse newer ones than their own (crun 1.8 takes
+// 1.1 at most).
+const (
+	version      = "1.1.0" // time namespaces, domainname, CPU burst
+	versionIDMap = "1.2.0" // the options idmap and ridmap of a mount
+)
+
 // Default returns the specification of a container that nothing is asked of:
 // namespaces, mounts, masked paths and devices equal to those of a container
 // of Docker's (moby daemon/pkg/oci/defaults.go), without a process.
@@ -16,7 +24,7 @@ const DefaultShmSize = 64 << 20
 // /sys/devices/system/cpu/cpuN.
 func Default(thermalCPUs []int) *specs.Spec {
 	return &specs.Spec{
-		Version: specs.Version,
+		Version: version,
 		Process: &specs.Process{Cwd: "/"},
 		Root:    &specs.Root{},
 		Mounts:  defaultMounts(),

@@ -79,6 +79,11 @@ func Mounts(mounts ...specs.Mount) Option {
 			return false
 		})
 		s.Mounts = append(s.Mounts, mounts...)
+		for i := range mounts {
+			if slices.Contains(mounts[i].Options, "idmap") || slices.Contains(mounts[i].Options, "ridmap") {
+				s.Version = versionIDMap
+			}
+		}
 		return nil
 	}
 }
