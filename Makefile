@@ -1,0 +1,69 @@
+# make        lists the targets
+# make demo   runs a first container
+# make test   runs all the tests
+
+SHELL     := /bin/bash
+PREFIX    ?= /usr/local
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# The programs that exist; all of them are static and start without cgo.
+PROGRAMS  := $(notdir $(patsubst %/,%,$(wildcard cmd/*/)))
+GOBUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w"
+
+# Tools, pinned; go run builds them once and caches them.
+GOTESTSUM := $(GO) run gotest.tools/gotestsum@v1.13.0
+GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# Packages with tests that want root and a kernel: they run once more on pure
+# cgroup v2 in the VM.
+VM_PACKAGES := cgroupfs spawn runtime engine snapshot cli cmd/tare
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## put tare and its companions into bin/
+	@mkdir -p bin
+	@set -e; for p in $(PROGRAMS); do echo "build bin/$$p"; $(GOBUILD) -o bin/$$p ./cmd/$$p; done
+
+.PHONY: install
+install: build ## install below PREFIX (default /usr/local; DESTDIR is honoured)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	@set -e; for p in $(PROGRAMS); do \
+		echo "install $(PREFIX)/bin/$$p"; install -m 755 bin/$$p "$(DESTDIR)$(PREFIX)/bin/$$p"; done
+
+.PHONY: demo
+demo: build ## run a first container from the built-in image and print what is isolated
+	@test/demo
+
+.PHONY: test
+test: build ## install what the tests need and run all of them
+	@test/setup.sh
+	$(GOTESTSUM) --format pkgname --hide-summary=skipped -- -timeout 15m ./...
+
+.PHONY: race
+race: ## the tests of the packages with goroutines and processes, under -race
+	$(GO) test -race -timeout 15m ./cgroupfs ./spawn ./runtime ./state ./snapshot
+
+.PHONY: test-vm
+test-vm: build ## the root tests again, on pure cgroup v2 in a virtual machine
+	@test/vm/test $(VM_PACKAGES)
+
+.PHONY: bench
+bench: build ## measure tare next to crun, runc, podman and bubblewrap
+	$(GO) run ./bench $(BENCHFLAGS)
+
+.PHONY: soak
+soak: build ## a thousand starts in a row; nothing may be left behind
+	TARE_SOAK=1000 $(GO) test -count=1 -timeout 30m -run 'Soak|Thousand' ./spawn ./runtime ./engine
+
+.PHONY: lint
+lint: ## run the linters of .golangci.yml
+	$(GOLANGCI) run ./...
+
+.PHONY: clean
+clean: ## remove what make built
+	rm -rf bin
