@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/tare-engine/tare/monitor"
 	tareruntime "github.com/tare-engine/tare/runtime"
@@ -280,15 +279,5 @@ func (r *run) end() error {
 func (e *Engine) reached(where string) {
 	if e.after != nil {
 		e.after(where)
-	}
-}
-
-// crashAt kills this process at the named point of a start.
-func crashAt(where string) func(string) {
-	return func(at string) {
-		if at == where {
-			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
-			select {}
-		}
 	}
 }
