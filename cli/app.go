@@ -191,9 +191,10 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// within adds the object of a command to an error: "rm web: no such container".
+// within adds the object of a command to an error that does not name it:
+// "run: web: no such image: debian".
 func within(object string, err error) error {
-	if err == nil || object == "" {
+	if err == nil || object == "" || strings.Contains(err.Error(), object) {
 		return err
 	}
 	return &objectError{object, err}

@@ -53,3 +53,15 @@ func TestCIDFile(t *testing.T) {
 		t.Errorf("file has %q, %v", text, err)
 	}
 }
+
+func TestWithinNamesOnce(t *testing.T) {
+	for _, tt := range []struct{ object, text, want string }{
+		{"web", "no such image: debian", "web: no such image: debian"},
+		{"web", "no such container: web", "no such container: web"},
+		{"", "no such container: web", "no such container: web"},
+	} {
+		if got := within(tt.object, fault.New(fault.NotFound, "%s", tt.text)).Error(); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
