@@ -238,7 +238,7 @@ func openDir(dirfd int, path string) (int, error) {
 func retry(f func() (int, error)) (int, error) {
 	for {
 		n, err := f()
-		if err != unix.EINTR { //nolint:errorlint // a bare errno by construction
+		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}
 	}

@@ -191,7 +191,9 @@ func (a *addition) addBlob(digest string) {
 }
 
 // writeStaged writes a file that commit makes durable.
-func writeStaged(path string, data []byte) error { return os.WriteFile(path, data, 0o600) }
+func writeStaged(path string, data []byte) error {
+	return fsatomic.WriteFile(path, data, 0o600, fsatomic.Volatile)
+}
 
 // blobWriter stages a blob whose digest is not known before its end.
 type blobWriter struct {

@@ -69,7 +69,7 @@ func (s *Store) remove(ref string, opt RemoveOptions) (Removed, *fsatomic.Stagin
 	if last && opt.InUse != nil {
 		users = opt.InUse(m.ID)
 	}
-	if len(users) > 0 && !(opt.Force && len(untag) > 0) {
+	if len(users) > 0 && (!opt.Force || len(untag) == 0) {
 		return out, nil, fault.WithHint(fault.New(fault.Conflict, "remove image %s: container %s uses it", ref, users[0]), "remove the container first")
 	}
 

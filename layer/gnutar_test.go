@@ -105,7 +105,7 @@ func TestAgainstGNUTar(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close() //nolint:errcheck // read only
+			defer f.Close()
 			if _, err := Unpack(context.Background(), f, openRoot(t, work+"/tare"), Options{}); err != nil {
 				t.Fatal(err)
 			}

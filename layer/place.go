@@ -21,7 +21,7 @@ func (u *unpacker) openParent(dir string) (int, error) {
 	if u.parentFD >= 0 && u.parent == dir {
 		return u.parentFD, nil
 	}
-	fd, err := openIn(u.root, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := openIn(u.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if missing(err) || errors.Is(err, unix.ENOTDIR) {
 		fd, err = u.makeParents(dir)
 	}
@@ -66,12 +66,12 @@ func (u *unpacker) makeParents(dir string) (int, error) {
 
 func (u *unpacker) makeParent(part string) (int, error) {
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY
-	fd, err := openIn(u.root, part, flags, 0)
+	fd, err := openIn(u.root, part, flags)
 	if err == nil || !missing(err) && !errors.Is(err, unix.ENOTDIR) {
 		return fd, err
 	}
 	above, base := splitName(part)
-	parent, err := openIn(u.root, above, flags, 0)
+	parent, err := openIn(u.root, above, flags)
 	if err != nil {
 		return -1, err
 	}

@@ -13,12 +13,12 @@ import (
 const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 
 // openIn opens p below the directory fd root.
-func openIn(root int, p string, flags uint64, mode uint64) (int, error) {
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Mode: mode, Resolve: inRoot}
+func openIn(root int, p string, flags uint64) (int, error) {
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: inRoot}
 	for {
 		fd, err := unix.Openat2(root, p, &how)
 		// EAGAIN: a rename elsewhere on the machine raced the walk (openat2(2)).
-		if err != unix.EINTR && err != unix.EAGAIN { //nolint:errorlint // a bare errno by construction
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
 			return fd, err
 		}
 	}

@@ -65,9 +65,10 @@ func Decompress(r io.Reader) (io.Reader, error) {
 			return nil, fault.New(fault.Invalid, "decompress layer: %w", err)
 		}
 		return gzipReader{z}, nil
-	default:
+	case Zstd, XZ, Bzip2:
 		return nil, fault.WithHint(fault.New(fault.Unsupported, "decompress layer: %s is not supported", c), "recompress it with gzip")
 	}
+	return nil, fault.New(fault.Internal, "decompress layer: unknown compression")
 }
 
 // gzipReader gives the faults of damaged input a kind.

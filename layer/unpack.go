@@ -254,7 +254,7 @@ func (u *unpacker) hardLink(parent int, name, base, target string) error {
 		return nil
 	}
 	dir, file := splitName(to)
-	from, err := openIn(u.root, dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	from, err := openIn(u.root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err == nil {
 		err = u.replace(parent, name, base, func() error { return unix.Linkat(from, file, parent, base, 0) })
 		err = errors.Join(err, unix.Close(from))
@@ -272,7 +272,7 @@ func (u *unpacker) hardLink(parent int, name, base, target string) error {
 // not hide what this layer itself has.
 func (u *unpacker) whiteout(parent int, dir, base string, times [2]unix.Timespec) error {
 	if base == whiteoutOpaque {
-		fd, err := openIn(u.root, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		fd, err := openIn(u.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 		if err != nil {
 			return err
 		}
@@ -308,7 +308,7 @@ func (u *unpacker) setOpaque(fd int) error { return unix.Fsetxattr(fd, u.opaque,
 // them any more.
 func (u *unpacker) setTimes() error {
 	for name, times := range u.times {
-		fd, err := openIn(u.root, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		fd, err := openIn(u.root, name, unix.O_RDONLY|unix.O_DIRECTORY)
 		if missing(err) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 			continue // reached through a link that a later entry replaced
 		}

@@ -39,7 +39,7 @@ func execute(m Mount, target string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fs) //nolint:errcheck // test
+	defer unix.Close(fs)
 	for _, c := range m.Config {
 		switch c.Cmd {
 		case SetFlag:
@@ -64,7 +64,7 @@ func execute(m Mount, target string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(mnt) //nolint:errcheck // test
+	defer unix.Close(mnt)
 	return unix.MoveMount(mnt, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 

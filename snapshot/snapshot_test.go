@@ -91,9 +91,19 @@ func TestTidy(t *testing.T) {
 		do   string
 		want string
 	}{
-		{"tidy", ".spare"}, {"tidy", ".spare"}, {"prepare a", "a"}, {"prepare b", "a b"}, {"remove a", ".old b"}, {"remove b", ".old"},
-		{"prepare c", ".old c"}, {"tidy", ".spare c"}, {"fill c", ".spare c"}, {"remove c", ".spare"}, {"prepare d", "d"},
-		{"remove d", ".old"}, {"tidy", ".spare"},
+		{"tidy", ".spare"},
+		{"tidy", ".spare"},
+		{"prepare a", "a"},
+		{"prepare b", "a b"},
+		{"remove a", ".old b"},
+		{"remove b", ".old"},
+		{"prepare c", ".old c"},
+		{"tidy", ".spare c"},
+		{"fill c", ".spare c"},
+		{"remove c", ".spare"},
+		{"prepare d", "d"},
+		{"remove d", ".old"},
+		{"tidy", ".spare"},
 	} {
 		var err error
 		verb, id, _ := strings.Cut(tt.do, " ")
