@@ -1,13 +1,15 @@
 package engine
 
 import (
-	"net/netip"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/tare-engine/tare/fault"
 )
+
+// blanks could hide in the zone of an address and add lines to a file.
+const blanks = " \t\r\n"
 
 // networkFiles computes /etc/hosts, /etc/hostname and /etc/resolv.conf, and
 // their mounts. A mount of the user's over one of them wins.
@@ -81,7 +83,7 @@ func ParseExtraHost(s string) (name, addr string, err error) {
 	if !ok {
 		name, addr, ok = strings.Cut(s, ":")
 	}
-	if !ok || name == "" || strings.ContainsAny(name, " \t\n\r#") {
+	if !ok || name == "" || strings.ContainsAny(name, blanks+"#") {
 		return "", "", fault.New(fault.Invalid, "bad format for add-host: %q", s)
 	}
 	if len(addr) > 2 && addr[0] == '[' && addr[len(addr)-1] == ']' {
@@ -90,7 +92,7 @@ func ParseExtraHost(s string) (name, addr string, err error) {
 	if addr == "host-gateway" {
 		return name, addr, nil
 	}
-	if _, perr := netip.ParseAddr(addr); perr != nil {
+	if !validIP(addr) || strings.ContainsAny(addr, blanks) {
 		return "", "", fault.New(fault.Invalid, "invalid IP address in add-host: %q", addr)
 	}
 	return name, addr, nil
@@ -115,13 +117,13 @@ func resolvFile(h *HostConfig, host []byte, hostNet bool) ([]byte, error) {
 		}
 	}
 	for _, s := range servers {
-		if _, err := netip.ParseAddr(s); err != nil {
+		if !validIP(s) || strings.ContainsAny(s, blanks) {
 			return nil, fault.New(fault.Invalid, "dns %q: not an IP address", s)
 		}
 		b = append(b, "nameserver "+s+"\n"...)
 	}
 	for _, s := range h.DNSSearch {
-		if s == "" || strings.ContainsAny(s, " \t\r\n") {
+		if s == "" || strings.ContainsAny(s, blanks) {
 			return nil, fault.New(fault.Invalid, "dns search %q: not a domain", s)
 		}
 	}
@@ -129,7 +131,7 @@ func resolvFile(h *HostConfig, host []byte, hostNet bool) ([]byte, error) {
 		b = append(b, "search "+strings.Join(h.DNSSearch, " ")+"\n"...)
 	}
 	for _, s := range h.DNSOptions {
-		if s == "" || strings.ContainsAny(s, " \t\r\n") {
+		if s == "" || strings.ContainsAny(s, blanks) {
 			return nil, fault.New(fault.Invalid, "dns option %q: not an option", s)
 		}
 	}
