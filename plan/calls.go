@@ -2,7 +2,6 @@ package plan
 
 import (
 	"encoding/binary"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +30,7 @@ func (p *Plan) Openat2(side Side, name string, dir Arg, path string, flags, mode
 // OpenInto is Openat2 into a slot that exists, for a second try.
 func (p *Plan) OpenInto(side Side, s Slot, dir Arg, path string, flags int, resolve uint64, opts ...Opt) {
 	how := p.Words(MemOpenHow, uint64(flags|unix.O_CLOEXEC), 0, resolve)
-	p.Call(side, unix.SYS_OPENAT2, []Arg{dir, p.Str(path), how, Int(24)}, append(opts, Out(s))...)
+	p.call(side, unix.SYS_OPENAT2, []Arg{dir, p.Str(path), how, Int(24)}, opts).Out = s
 }
 
 // Mkdirat makes a directory.
@@ -51,7 +50,12 @@ func (p *Plan) Symlinkat(side Side, target string, dir Arg, path string, opts ..
 
 // Write writes all of text in one call; less is a failure.
 func (p *Plan) Write(side Side, fd Arg, text string, opts ...Opt) {
-	p.Call(side, unix.SYS_WRITE, []Arg{fd, p.Str(text), Int(len(text))}, opts...)
+	// Str would refuse a NUL, which may be written.
+	p.align()
+	off := len(p.Data)
+	p.Data = append(append(p.Data, text...), 0)
+	from := p.piece(off, len(text), MemString)
+	p.call(side, unix.SYS_WRITE, []Arg{fd, from, Int(len(text))}, opts).want = int32(len(text))
 }
 
 // Close closes a descriptor.
@@ -132,9 +136,8 @@ func (p *Plan) MoveMount(side Side, from, to Arg, opts ...Opt) {
 
 // StoreSlot writes the low 32 bits of s to offset off of the memory in.
 func (p *Plan) StoreSlot(side Side, in Arg, off int, s Slot) {
-	m := p.Mem[in.val]
-	p.Mem = append(p.Mem, Mem{Off: m.Off + off, Len: 4})
-	p.Call(side, Store, []Arg{{memory, uint64(len(p.Mem) - 1)}, s.Arg()})
+	at := p.piece(int(p.Mem[in.val].Off)+off, 4, MemBytes)
+	p.Call(side, Store, []Arg{at, s.Arg()})
 }
 
 // Prctl appends a prctl call.
@@ -152,11 +155,6 @@ func (p *Plan) Rlimit(side Side, resource int, soft, hard uint64, opts ...Opt) {
 	p.Call(side, unix.SYS_PRLIMIT64, []Arg{Int(0), Int(resource), p.Words(MemRlimit, soft, hard), Int(0)}, opts...)
 }
 
-// CloseRange closes the descriptors from first to last.
-func (p *Plan) CloseRange(first, last uint32) {
-	p.Call(InChild, unix.SYS_CLOSE_RANGE, []Arg{Int(first), Int(last), Int(0)})
-}
-
 // Gate makes the child wait until one byte can be read from fd. The end of
 // the pipe (the engine is gone) is a failure.
 func (p *Plan) Gate(fd Slot) {
@@ -165,39 +163,49 @@ func (p *Plan) Gate(fd Slot) {
 
 // Fork puts a fresh process in the child's place: one that is in the pid
 // namespace that the child has joined or unshared. It is a child of the
-// engine as well (CLONE_PARENT).
+// engine as well (CLONE_PARENT). A plan has one Fork at most, and no gate
+// before it: the engine waits for the first process to end.
 func (p *Plan) Fork() {
-	args := p.Words(MemBytes, unix.CLONE_PARENT, 0, 0, 0, 0, 0, 0, 0)
-	p.Call(InChild, unix.SYS_CLONE3, []Arg{args, Int(64)}, func(o *Op) { o.Fork = true })
+	if p.forked.kind == memory {
+		p.invalid("plan: more than one fork")
+	}
+	// The kernel writes the pid before the new process runs: it is known
+	// whatever happens to the caller then.
+	args := p.Words(MemCloneArgs, unix.CLONE_PARENT|unix.CLONE_PARENT_SETTID, 0, 0, 0, 0, 0, 0, 0)
+	p.forked = p.Words(MemBytes, 0)
+	p.Pointer(args, 24, p.forked)
+	p.Call(InChild, unix.SYS_CLONE3, []Arg{args, Int(64)}, Opt{apply: optFork})
 }
 
-// Program puts a classic BPF program and its sock_fprog into memory.
+// Program puts a classic BPF program and its sock_fprog into memory. It has
+// 4096 instructions at most (BPF_MAXINSNS).
 func (p *Plan) Program(insns []unix.SockFilter) Arg {
-	b := make([]byte, 0, 8*len(insns))
-	for _, i := range insns {
-		b = binary.LittleEndian.AppendUint16(b, i.Code)
-		b = append(b, i.Jt, i.Jf)
-		b = binary.LittleEndian.AppendUint32(b, i.K)
+	if len(insns) > unix.BPF_MAXINSNS {
+		p.invalid("BPF program: %d instructions, the kernel takes %d", len(insns), unix.BPF_MAXINSNS)
 	}
-	code := p.Bytes(b)
-	prog := p.add([]byte{byte(len(insns)), byte(len(insns) >> 8), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, MemProgram, 8)
+	p.align()
+	off := len(p.Data)
+	for _, i := range insns {
+		p.Data = binary.LittleEndian.AppendUint16(p.Data, i.Code)
+		p.Data = append(p.Data, i.Jt, i.Jf)
+		p.Data = binary.LittleEndian.AppendUint32(p.Data, i.K)
+	}
+	code := p.piece(off, len(p.Data)-off, MemBytes)
+	prog := p.Words(MemProgram, uint64(uint16(len(insns))), 0)
 	p.Pointer(prog, 8, code)
 	return prog
 }
 
-// execErrnos are what one candidate of a PATH search may answer without
-// ending the search, as execvp(3) does it.
-var execErrnos = []syscall.Errno{unix.ENOENT, unix.ENOTDIR, unix.EACCES}
-
-// Exec appends one execve for each candidate path. With a single candidate
-// every error is final.
+// Exec appends one execve for each candidate path, as execvp(3) searches:
+// what is not there or may not be executed does not end the search. With a
+// single candidate every error is final.
 func (p *Plan) Exec(candidates, argv, env []string) {
 	av, ev := p.Vector(argv), p.Vector(env)
+	var opt Opt
+	if len(candidates) > 1 {
+		opt = OK(unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ESTALE)
+	}
 	for _, c := range candidates {
-		var opts []Opt
-		if len(candidates) > 1 {
-			opts = []Opt{OK(execErrnos...)}
-		}
-		p.Call(InChild, unix.SYS_EXECVE, []Arg{p.Str(c), av, ev}, opts...)
+		p.Call(InChild, unix.SYS_EXECVE, []Arg{p.Str(c), av, ev}, opt)
 	}
 }

@@ -48,7 +48,7 @@ func (p *Plan) keptNames() string {
 
 func (p *Plan) lines(op *Op) []string {
 	if op.Do != nil {
-		return op.Text
+		return op.Do.Text
 	}
 	return []string{p.FormatOp(op)}
 }
@@ -56,13 +56,13 @@ func (p *Plan) lines(op *Op) []string {
 // FormatOp prints one call.
 func (p *Plan) FormatOp(op *Op) string {
 	if op.Do != nil {
-		return strings.Join(op.Text, "; ")
+		return strings.Join(op.Do.Text, "; ")
 	}
 	c := callOf(op.Nr)
 	var b strings.Builder
 	b.WriteString(c.name)
 	b.WriteByte('(')
-	for i := range op.Args[:op.N] {
+	for i := range op.args[:op.N] {
 		if i > 0 {
 			b.WriteString(", ")
 		}
@@ -76,8 +76,8 @@ func (p *Plan) FormatOp(op *Op) string {
 	if op.Out != 0 {
 		b.WriteString(" = [" + p.SlotName(op.Out) + "]")
 	}
-	if op.Want >= 0 {
-		b.WriteString(" = " + strconv.FormatInt(op.Want, 10))
+	if want, ok := op.Want(); ok {
+		b.WriteString(" = " + strconv.FormatInt(want, 10))
 	}
 	sep := "  or "
 	for _, no := range op.OK {
@@ -105,7 +105,7 @@ func errnoName(no uint64) string {
 
 // formatArg prints operand i; k is its letter in the table of calls.
 func (p *Plan) formatArg(op *Op, i int, k byte) string {
-	a := op.Args[i]
+	a := op.Arg(i)
 	if s, ok := a.Slot(); ok {
 		return "[" + p.SlotName(s) + "]"
 	}
@@ -141,7 +141,7 @@ func (p *Plan) formatMem(i int) string {
 	word := func(n int) uint64 { return binary.LittleEndian.Uint64(data[8*n:]) }
 	switch m.Kind {
 	case MemString:
-		return strconv.Quote(p.memString(i))
+		return strconv.Quote(p.text(i))
 	case MemOpenHow:
 		s := "{flags=" + formatFlags(word(0), openFlags)
 		if word(1) != 0 {
@@ -190,7 +190,7 @@ func (p *Plan) formatVector(m Mem) string {
 	var list []string
 	for _, r := range p.Relocs {
 		if r.At >= m.Off && r.At < m.Off+m.Len {
-			list = append(list, strconv.Quote(p.memString(r.To)))
+			list = append(list, strconv.Quote(p.text(int(r.To))))
 		}
 	}
 	return "[" + strings.Join(list, ", ") + "]"

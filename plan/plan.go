@@ -9,13 +9,18 @@
 package plan
 
 import (
-	"encoding/binary"
-	"strings"
 	"syscall"
+
+	"github.com/tare-engine/tare/fault"
 )
 
 // Slot names a value that a call of the plan produces. The zero Slot is none.
 type Slot uint16
+
+// Unset is the value of a slot before a call sets it. It is neither a
+// descriptor nor an errno (those end at -4095), so calls that use it by
+// mistake get EBADF and no condition is met.
+const Unset = -4096
 
 // argKind tells how an operand's value is to be read.
 type argKind uint8
@@ -28,18 +33,18 @@ const (
 
 // Arg is one operand of a system call.
 type Arg struct {
-	kind argKind
 	val  uint64
+	kind argKind
 }
 
 // Int is an operand that is a plain number: a flag set, a length, a constant
 // descriptor such as AT_FDCWD.
 func Int[T ~int | ~int32 | ~int64 | ~uint | ~uint32 | ~uint64 | ~uintptr | ~uint16 | ~uint8](n T) Arg {
-	return Arg{immediate, uint64(n)}
+	return Arg{uint64(n), immediate}
 }
 
 // Arg makes s usable as an operand.
-func (s Slot) Arg() Arg { return Arg{slotValue, uint64(s)} }
+func (s Slot) Arg() Arg { return Arg{uint64(s), slotValue} }
 
 // Slot returns the slot that a refers to, if it is one.
 func (a Arg) Slot() (Slot, bool) { return Slot(a.val), a.kind == slotValue }
@@ -60,33 +65,59 @@ const (
 	IfErr       // only when the slot holds a negative errno
 )
 
-// AnyErrno in Op.OK tolerates every errno.
+// AnyErrno as the first errno of OK tolerates every errno.
 const AnyErrno = syscall.Errno(0xffff)
 
-// Store is a pseudo system call of the child: it writes the low 32 bits of
-// operand 1 to the memory that operand 0 points at. It fills a descriptor
-// into a structure, for instance a control message.
+// Store is a pseudo system call: it writes the low 32 bits of operand 1 to
+// the memory that operand 0 points at. It fills a descriptor into a
+// structure, for instance a control message.
 const Store = 0xffff0001
 
-// Op is one system call.
+// Op is one system call. Plans hold hundreds of them, and a page fault costs
+// more than ten calls: the struct is packed.
 type Op struct {
-	Nr   uint32           // the call's number on this architecture, or Store
-	Step uint8            // index into Plan.Steps
-	Out  Slot             // receives the result, also a tolerated -errno
-	Cond Cond             // whether the op runs at all
-	On   Slot             // what Cond looks at
-	Want int64            // the one result that is success, if ≥ 0
-	Fork bool             // the call forks: its new process goes on with the ops, the caller ends
-	OK   [4]syscall.Errno // errnos that count as success
-	Args [6]Arg
-	N    uint8  // operands in use, for printing
-	Note string // what the user would call this: "mount /data"
+	Nr   uint32 // the call's number on this architecture, or Store
+	Step uint8  // index into Plan.Steps
+	N    uint8  // operands in use
+	Cond Cond   // whether the op runs at all
+	Fork bool   // the call forks: its new process goes on with the ops, the caller ends
+	Out  Slot   // receives the result, also a tolerated -errno
+	On   Slot   // what Cond looks at
 
-	// Do, in a host op, is done instead of a system call, where a loop or a
-	// text known only at run time is inherent (Nr is unused). Text prints
-	// what it does, one line for each call.
-	Do   func(Slots) error
-	Text []string
+	OK    [4]uint16  // errnos that count as success
+	kinds [6]argKind // of args
+	want  int32      // the one result that is success, if ≥ 0
+	args  [6]uint64
+	Note  string // what the user would call this: "mount /data"
+
+	// Do, in a host op, is done instead of a system call.
+	Do *Action
+}
+
+// Action is what a host op does where a loop, or a text known only at run
+// time, is inherent.
+type Action struct {
+	Run  func(Slots) error
+	Text []string // what it does, a line for each call
+}
+
+// Arg returns operand i.
+func (o *Op) Arg(i int) Arg { return Arg{o.args[i], o.kinds[i]} }
+
+// Want returns the only result that counts as success, if there is one.
+func (o *Op) Want() (result int64, ok bool) { return int64(o.want), o.want >= 0 }
+
+// Tolerates reports whether errno counts as success.
+func (o *Op) Tolerates(errno syscall.Errno) bool {
+	if o.OK[0] == uint16(AnyErrno) {
+		return true
+	}
+	for _, ok := range o.OK {
+		if ok != 0 && ok == uint16(errno) {
+			return true
+		}
+	}
+	return false
 }
 
 // Slots gives the functions of host ops access to slot values.
@@ -95,36 +126,10 @@ type Slots interface {
 	Set(Slot, int)
 }
 
-// MemKind says how a piece of memory prints.
-type MemKind uint8
-
-// The kinds of memory.
-const (
-	MemBytes MemKind = iota
-	MemString
-	MemOpenHow
-	MemMountAttr
-	MemProgram // sock_fprog
-	MemVector  // NULL-terminated array of strings
-	MemIDs     // array of uint32
-	MemRlimit
-)
-
-// Mem is one piece of memory that calls point at: a string, a structure.
-type Mem struct {
-	Off, Len int // in Plan.Data
-	Kind     MemKind
-}
-
-// Reloc is a pointer inside the memory: the address of Mem[To] belongs at
-// offset At of Plan.Data.
-type Reloc struct{ At, To int }
-
 type slotInfo struct {
 	name  string
-	host  bool // set by a host op, or given
-	fd    bool
-	given int // value of a given slot, else -1
+	given int32 // value of a given slot, else Unset
+	host  bool  // set by a host op, or given
 }
 
 // Plan is the whole of a start. Build it with its methods, in order.
@@ -136,23 +141,41 @@ type Plan struct {
 	Mem    []Mem
 	Relocs []Reloc
 
-	slots []slotInfo
-	note  string
+	slots  []slotInfo
+	note   string
+	forked Arg // where the kernel writes the pid of the process that a Fork op makes
+	err    error
 }
 
 // New returns an empty plan.
 func New() *Plan {
 	return &Plan{
+		Steps: make([]string, 0, 64),
 		slots: make([]slotInfo, 1, 96),
-		Child: make([]Op, 0, 256),
-		Host:  make([]Op, 0, 96),
-		Data:  make([]byte, 0, 16<<10),
-		Mem:   make([]Mem, 0, 256),
+		Child: make([]Op, 0, 224),
+		Host:  make([]Op, 0, 64),
+		Data:  make([]byte, 0, 14<<10),
+		Mem:   make([]Mem, 0, 320),
 	}
 }
 
-// Begin names the step that the following ops belong to.
+// Err returns the first mistake made in building the plan, such as a string
+// with a NUL byte in it. Spawn refuses a plan that has one.
+func (p *Plan) Err() error { return p.err }
+
+func (p *Plan) invalid(format string, args ...any) {
+	if p.err == nil {
+		p.err = fault.New(fault.Invalid, format, args...)
+	}
+}
+
+// Begin names the step that the following ops belong to, of which a plan has
+// 255 at most.
 func (p *Plan) Begin(step string) {
+	if len(p.Steps) == 255 {
+		p.invalid("plan: more than 255 steps")
+		return
+	}
 	p.Steps = append(p.Steps, step)
 	p.note = ""
 }
@@ -168,32 +191,32 @@ func (p *Plan) step() uint8 {
 	return uint8(len(p.Steps) - 1)
 }
 
-// Given makes a slot for a descriptor or number that exists already, such as
-// standard input. In a plan that is only printed, value may be -1.
+// Given makes a slot for a descriptor that exists already, such as standard
+// input. It survives op 0 and is closed by exec whatever its flags say. In a
+// plan that is only printed, value may be -1.
 func (p *Plan) Given(name string, value int) Slot {
-	p.slots = append(p.slots, slotInfo{name: name, host: true, fd: true, given: value})
-	return Slot(len(p.slots) - 1)
+	return p.newSlot(name, true, int32(value))
 }
 
-// HostSlot makes a slot that a host op fills by Slots.Set.
-func (p *Plan) HostSlot(name string) Slot {
-	p.slots = append(p.slots, slotInfo{name: name, host: true, fd: true, given: -1})
-	return Slot(len(p.slots) - 1)
-}
+// HostSlot makes a slot that a host op fills by Slots.Set, whose owner closes
+// it.
+func (p *Plan) HostSlot(name string) Slot { return p.newSlot(name, true, Unset) }
 
-func (p *Plan) newSlot(name string, host bool) Slot {
-	p.slots = append(p.slots, slotInfo{name: name, host: host, fd: true, given: -1})
+func (p *Plan) newSlot(name string, host bool, value int32) Slot {
+	if len(p.slots) > 0xffff {
+		p.invalid("plan: more than %d slots", 0xffff)
+		return 0
+	}
+	p.slots = append(p.slots, slotInfo{name, value, host})
 	return Slot(len(p.slots) - 1)
 }
 
 // Slots returns how many slot values an executor needs, including slot 0.
 func (p *Plan) Slots() int { return len(p.slots) }
 
-// GivenValue returns the value of a slot made by Given, or -1.
-func (p *Plan) GivenValue(s Slot) int { return p.slots[s].given }
-
-// IsHost reports whether s is known before the clone.
-func (p *Plan) IsHost(s Slot) bool { return p.slots[s].host }
+// Initial returns the value of s before the first op: that of Given, or
+// Unset.
+func (p *Plan) Initial(s Slot) int { return int(p.slots[s].given) }
 
 // SlotName returns the name that s prints as.
 func (p *Plan) SlotName(s Slot) string { return p.slots[s].name }
@@ -204,95 +227,66 @@ func (p *Plan) Kept() []Slot {
 	seen := make([]bool, len(p.slots))
 	var out []Slot
 	for i := range p.Child {
-		for _, a := range p.Child[i].Args {
-			if s, ok := a.Slot(); ok && p.slots[s].host && !seen[s] {
+		op := &p.Child[i]
+		for n, k := range op.kinds {
+			if k != slotValue {
+				continue
+			}
+			if s := op.args[n]; p.slots[s].host && !seen[s] {
 				seen[s] = true
-				out = append(out, s)
+				out = append(out, Slot(s))
 			}
 		}
 	}
 	return out
 }
 
-func (p *Plan) add(b []byte, kind MemKind, align int) Arg {
-	for len(p.Data)%align != 0 {
-		p.Data = append(p.Data, 0)
-	}
-	p.Mem = append(p.Mem, Mem{Off: len(p.Data), Len: len(b), Kind: kind})
-	p.Data = append(p.Data, b...)
-	return Arg{memory, uint64(len(p.Mem) - 1)}
+// Forked returns the memory that holds, once a Fork op has run, the pid of
+// the process that went on.
+func (p *Plan) Forked() (mem int, ok bool) { return p.forked.Memory() }
+
+// Opt changes an op as it is added. The zero Opt changes nothing.
+type Opt struct {
+	apply  optKind
+	cond   Cond
+	fork   bool
+	slot   Slot
+	want   int32
+	errnos [4]uint16
 }
 
-// Str puts s, with its terminating NUL, into the plan's memory.
-func (p *Plan) Str(s string) Arg {
-	p.Mem = append(p.Mem, Mem{Off: len(p.Data), Len: len(s), Kind: MemString})
-	p.Data = append(p.Data, s...)
-	p.Data = append(p.Data, 0)
-	return Arg{memory, uint64(len(p.Mem) - 1)}
-}
+type optKind uint8
 
-// Bytes puts b into the plan's memory, 8-byte aligned.
-func (p *Plan) Bytes(b []byte) Arg { return p.add(b, MemBytes, 8) }
-
-// Words puts little-endian 64-bit words into the plan's memory.
-func (p *Plan) Words(kind MemKind, w ...uint64) Arg {
-	for len(p.Data)%8 != 0 {
-		p.Data = append(p.Data, 0)
-	}
-	p.Mem = append(p.Mem, Mem{Off: len(p.Data), Len: 8 * len(w), Kind: kind})
-	for _, x := range w {
-		p.Data = binary.LittleEndian.AppendUint64(p.Data, x)
-	}
-	return Arg{memory, uint64(len(p.Mem) - 1)}
-}
-
-// IDs puts an array of user or group ids into the plan's memory.
-func (p *Plan) IDs(ids []uint32) Arg {
-	b := make([]byte, 0, 4*len(ids))
-	for _, id := range ids {
-		b = binary.LittleEndian.AppendUint32(b, id)
-	}
-	return p.add(b, MemIDs, 4)
-}
-
-// Vector puts a NULL-terminated array of strings into the plan's memory, as
-// execve wants its argument and environment lists. A string with a NUL in it
-// ends there for the kernel; callers refuse such strings.
-func (p *Plan) Vector(list []string) Arg {
-	ptrs := make([]int, len(list))
-	for i, s := range list {
-		ptrs[i] = int(p.Str(s).val)
-	}
-	vec := p.add(make([]byte, 8*(len(list)+1)), MemVector, 8)
-	off := p.Mem[vec.val].Off
-	for i, to := range ptrs {
-		p.Relocs = append(p.Relocs, Reloc{At: off + 8*i, To: to})
-	}
-	return vec
-}
-
-// Pointer makes the 8 bytes at offset off of the memory piece in hold the
-// address of the piece to.
-func (p *Plan) Pointer(in Arg, off int, to Arg) {
-	p.Relocs = append(p.Relocs, Reloc{At: p.Mem[in.val].Off + off, To: int(to.val)})
-}
-
-// Opt changes an op as it is added.
-type Opt func(*Op)
+const (
+	optOK optKind = iota + 1
+	optWant
+	optWhen
+	optOut
+	optFork
+)
 
 // OK tolerates the given errnos, four at most.
 func OK(errnos ...syscall.Errno) Opt {
-	return func(o *Op) { copy(o.OK[:], errnos) }
+	o := Opt{apply: optOK}
+	for i, no := range errnos {
+		if i == len(o.errnos) {
+			o.want = -1 // reported by add
+			break
+		}
+		o.errnos[i] = uint16(no)
+	}
+	return o
 }
 
-// Want makes every result but n a failure (reported as EPIPE).
-func Want(n int64) Opt { return func(o *Op) { o.Want = n } }
+// Want makes every result but n a failure: EPIPE if the call was to read or
+// write, else EINVAL.
+func Want[T ~int | ~int64](n T) Opt { return Opt{apply: optWant, want: int32(n)} }
 
 // When makes the op depend on slot s.
-func When(c Cond, s Slot) Opt { return func(o *Op) { o.Cond, o.On = c, s } }
+func When(c Cond, s Slot) Opt { return Opt{apply: optWhen, cond: c, slot: s} }
 
-// Out keeps the result in s.
-func Out(s Slot) Opt { return func(o *Op) { o.Out = s } }
+// Out keeps the result, a descriptor, in s.
+func Out(s Slot) Opt { return Opt{apply: optOut, slot: s} }
 
 // Side is the list that a call belongs to.
 type Side bool
@@ -305,37 +299,56 @@ const (
 
 // Call appends one system call.
 func (p *Plan) Call(side Side, nr uintptr, args []Arg, opts ...Opt) {
-	op := Op{Nr: uint32(nr), Step: p.step(), Want: -1, N: uint8(len(args)), Note: p.note}
-	copy(op.Args[:], args)
-	for _, o := range opts {
-		o(&op)
-	}
+	p.call(side, nr, args, opts)
+}
+
+func (p *Plan) call(side Side, nr uintptr, args []Arg, opts []Opt) *Op {
+	list := &p.Child
 	if side == OnHost {
-		p.Host = append(p.Host, op)
-	} else {
-		p.Child = append(p.Child, op)
+		list = &p.Host
 	}
+	*list = append(*list, Op{Nr: uint32(nr), Step: p.step(), want: -1, N: uint8(min(len(args), 6)), Note: p.note})
+	op := &(*list)[len(*list)-1]
+	if len(args) > len(op.args) {
+		p.invalid("plan: call with %d operands", len(args))
+		args = args[:len(op.args)]
+	}
+	for i, a := range args {
+		op.args[i], op.kinds[i] = a.val, a.kind
+	}
+	for i := range opts {
+		o := &opts[i]
+		switch o.apply {
+		case optOK:
+			op.OK = o.errnos
+			if o.want < 0 {
+				p.invalid("plan: more than four errnos")
+			}
+		case optWant:
+			op.want = o.want
+		case optWhen:
+			op.Cond, op.On = o.cond, o.slot
+		case optOut:
+			op.Out = o.slot
+		case optFork:
+			op.Fork = true
+		}
+	}
+	return op
 }
 
 // Open appends a call whose result is a descriptor and returns its slot.
 // Name is how the slot prints.
 func (p *Plan) Open(side Side, name string, nr uintptr, args []Arg, opts ...Opt) Slot {
-	s := p.newSlot(name, bool(side))
-	p.Call(side, nr, args, append(opts, Out(s))...)
+	s := p.newSlot(name, bool(side), Unset)
+	p.call(side, nr, args, opts).Out = s
 	return s
 }
 
 // Do appends a host action that is more than one system call.
 func (p *Plan) Do(text []string, fn func(Slots) error) {
-	p.Host = append(p.Host, Op{Step: p.step(), Want: -1, Do: fn, Text: text, Note: p.note})
+	p.Host = append(p.Host, Op{Step: p.step(), want: -1, Do: &Action{fn, text}, Note: p.note})
 }
 
 // StepName returns the name of the step that op belongs to.
 func (p *Plan) StepName(op *Op) string { return p.Steps[op.Step] }
-
-// String returns the text of memory piece i when it is a string.
-func (p *Plan) memString(i int) string {
-	m := p.Mem[i]
-	s := string(p.Data[m.Off : m.Off+m.Len])
-	return strings.TrimRight(s, "\x00")
-}

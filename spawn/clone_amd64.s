@@ -6,7 +6,6 @@
 #define NOPS     16
 #define OPS      24
 #define SLOTS    32
-#define FORKED   48
 
 #define OP_NR    0
 #define OP_OUT   4
@@ -77,8 +76,8 @@ loop:
 	JLE  next
 	JMP  run
 iferr:
-	TESTQ AX, AX
-	JGE  next
+	CMPQ AX, $-4095         // unsigned less: not an errno, or plan.Unset
+	JCS  next
 
 run:
 	MOVBLZX OP_MASK(R13), CX
@@ -108,7 +107,6 @@ run:
 forked:
 	TESTQ AX, AX
 	JEQ  next               // the new process goes on
-	MOVQ AX, FORKED(R12)
 	XORL DI, DI
 	JMP  exit
 

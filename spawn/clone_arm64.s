@@ -6,7 +6,6 @@
 #define NOPS     16
 #define OPS      24
 #define SLOTS    32
-#define FORKED   48
 
 #define OP_NR    0
 #define OP_OUT   4
@@ -75,7 +74,8 @@ loop:
 	BLE  next
 	B    run
 iferr:
-	TBZ  $63, R10, next
+	CMN  $4095, R10         // unsigned less: not an errno, or plan.Unset
+	BLO  next
 
 run:
 	MOVBU OP_MASK(R20), R9
@@ -103,7 +103,6 @@ run:
 
 forked:
 	CBZ  R0, next           // the new process goes on
-	MOVD R0, FORKED(R19)
 	MOVD ZR, R0
 	B    exit
 

@@ -17,8 +17,8 @@ import (
 //	24   address of the first op
 //	32   address of the slot values
 //	40   pidfd, written by clone3
-//	48   pid of the process that a Fork op made
-//	64   slot values, 8 bytes each
+//	48   zeros: the default struct sigaction
+//	80   slot values, 8 bytes each
 //	     ops, opSize bytes each
 //	     memory that ops point at
 //
@@ -40,8 +40,8 @@ const (
 	hdrOps      = 24
 	hdrSlots    = 32
 	hdrPidfd    = 40
-	hdrForked   = 48
-	hdrSize     = 64
+	hdrZeros    = 48
+	hdrSize     = 80
 	opSize      = 80
 
 	flagIfOK  = 1
@@ -57,11 +57,11 @@ type arena struct {
 	data int // offset of the plan's memory
 }
 
-// newArena maps an arena for p with room for closeOps more ops, and copies
-// the plan's memory into it with its pointers resolved.
-func newArena(p *plan.Plan, closeOps int) (*arena, error) {
+// newArena maps an arena for p with room for more ops in front of the
+// plan's, and copies the plan's memory into it with its pointers resolved.
+func newArena(p *plan.Plan, more int) (*arena, error) {
 	a := &arena{ops: hdrSize + 8*p.Slots()}
-	a.data = a.ops + opSize*(len(p.Child)+closeOps)
+	a.data = a.ops + opSize*(len(p.Child)+more)
 	size := a.data + len(p.Data)
 	// Populating is one fault instead of one a page.
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
@@ -73,13 +73,10 @@ func newArena(p *plan.Plan, closeOps int) (*arena, error) {
 	a.base = uintptr(unsafe.Pointer(&mem[0]))
 	copy(mem[a.data:], p.Data)
 	for _, r := range p.Relocs {
-		a.put64(a.data+r.At, uint64(a.addr(p, r.To)))
+		a.put64(a.data+int(r.At), uint64(a.addr(p, int(r.To))))
 	}
 	for s := 1; s < p.Slots(); s++ {
-		a.put64(hdrSize+8*s, uint64(p.GivenValue(plan.Slot(s))))
-		if !p.IsHost(plan.Slot(s)) {
-			a.put64(hdrSize+8*s, 0)
-		}
+		a.set(plan.Slot(s), int64(p.Initial(plan.Slot(s))))
 	}
 	return a, nil
 }
@@ -92,13 +89,18 @@ func (a *arena) unmap() {
 }
 
 func (a *arena) addr(p *plan.Plan, mem int) uintptr {
-	return a.base + uintptr(a.data+p.Mem[mem].Off)
+	return a.base + uintptr(a.data) + uintptr(p.Mem[mem].Off)
 }
 
 func (a *arena) put64(off int, v uint64)  { binary.LittleEndian.PutUint64(a.mem[off:], v) }
 func (a *arena) get64(off int) uint64     { return binary.LittleEndian.Uint64(a.mem[off:]) }
 func (a *arena) slot(s plan.Slot) int64   { return int64(a.get64(hdrSize + 8*int(s))) }
 func (a *arena) set(s plan.Slot, v int64) { a.put64(hdrSize+8*int(s), uint64(v)) }
+
+// store does a plan.Store op: at is an address inside the arena.
+func (a *arena) store(at uintptr, v uint32) {
+	binary.LittleEndian.PutUint32(a.mem[at-a.base:], v)
+}
 
 // ret returns the result of op i as the child saw it, -errno included.
 func (a *arena) ret(i int) int32 {
@@ -135,8 +137,8 @@ func (a *arena) encode(p *plan.Plan, first []plan.Op) {
 
 func (a *arena) encodeOp(p *plan.Plan, off int, op *plan.Op) {
 	var mask, flags byte
-	for i := range op.Args[:op.N] {
-		v, slot := a.operand(p, op.Args[i])
+	for i := range int(op.N) {
+		v, slot := a.operand(p, op.Arg(i))
 		if slot {
 			mask |= 1 << i
 		}
@@ -149,9 +151,9 @@ func (a *arena) encodeOp(p *plan.Plan, off int, op *plan.Op) {
 	case plan.IfErr:
 		flags |= flagIfErr
 	}
-	if op.Want >= 0 {
+	if want, ok := op.Want(); ok {
 		flags |= flagWant
-		a.put64(off+24, uint64(op.Want))
+		a.put64(off+24, uint64(want))
 	}
 	if op.Fork {
 		flags |= flagFork
@@ -162,6 +164,6 @@ func (a *arena) encodeOp(p *plan.Plan, off int, op *plan.Op) {
 	a.mem[off+6], a.mem[off+7] = mask, flags
 	le.PutUint16(a.mem[off+8:], uint16(op.On))
 	for i, no := range op.OK {
-		le.PutUint16(a.mem[off+16+2*i:], uint16(no))
+		le.PutUint16(a.mem[off+16+2*i:], no)
 	}
 }

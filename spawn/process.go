@@ -1,11 +1,19 @@
 package spawn
 
 import (
+	"bytes"
 	"fmt"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// Process is a child of this process, held by pidfd.
+type Process struct {
+	Pid   int
+	Pidfd int
+}
 
 // Status is how a process ended.
 type Status struct {
@@ -62,9 +70,37 @@ func (p Process) Signal(sig unix.Signal) error {
 // Release closes the pidfd.
 func (p Process) Release() { closeFD(p.Pidfd) }
 
+// executed reports whether p, whose descriptors have been closed, did so by
+// executing its program and not by dying in execve: PF_FORKNOEXEC of
+// /proc/PID/stat, which a zombie still has. Without /proc the answer is yes.
+func (p Process) executed() bool {
+	const forkNoExec = 0x40
+	fd, err := unix.Open("/proc/"+strconv.Itoa(p.Pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return true
+	}
+	defer closeFD(fd)
+	var buf [512]byte
+	n, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return true
+	}
+	// pid (comm) state ppid pgrp session tty_nr tpgid flags; comm may hold
+	// anything.
+	stat := buf[:n]
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 7 {
+		return true
+	}
+	flags, err := strconv.ParseUint(string(fields[6]), 10, 64)
+	return err != nil || flags&forkNoExec == 0
+}
+
 // Harden makes this process and the children that it clones unreadable and
 // untraceable for others until they exec (the CVE-2016-9962 family). Its
-// /proc files belong to root from then on.
+// /proc files belong to root from then on. A child that changes its ids gets
+// fs.suid_dumpable instead, which is 0 unless somebody debugs: plans set it
+// again behind such a call.
 func Harden() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("set not dumpable: %w", err)

@@ -10,9 +10,7 @@
 package spawn
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"unsafe"
 
 	"github.com/tare-engine/tare/plan"
@@ -25,6 +23,7 @@ type cloneArgs struct {
 	stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
+//go:noescape
 func clone(args *cloneArgs, size, arena uintptr) uintptr
 
 // Options are what the clone itself needs.
@@ -41,27 +40,24 @@ type Options struct {
 type Run struct {
 	plan   *plan.Plan
 	arena  *arena
-	status int // read end: EOF on exec or death; -1 before Clone
-	first  int // ops in front of the plan's own
+	status int       // read end: EOF on exec or death; -1 before Clone
+	first  []plan.Op // ops in front of the plan's own
 	child  Process
-}
-
-// Process is a child of this process, held by pidfd.
-type Process struct {
-	Pid   int
-	Pidfd int
 }
 
 // New maps the memory that p needs. Close the Run when done.
 func New(p *plan.Plan) (*Run, error) {
-	a, err := newArena(p, len(p.Kept())+5)
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	a, err := newArena(p, maxFirst(len(p.Kept())))
 	if err != nil {
 		return nil, err
 	}
 	return &Run{plan: p, arena: a, status: -1}, nil
 }
 
-// Get returns the value of a slot.
+// Get returns the value of a slot, plan.Unset if it has none yet.
 func (r *Run) Get(s plan.Slot) int { return int(r.arena.slot(s)) }
 
 // Set gives a host slot its value.
@@ -81,44 +77,56 @@ func (r *Run) Host(o Options) error {
 	return nil
 }
 
+// hostOp does for one op what the assembly does in the child.
 func (r *Run) hostOp(op *plan.Op) error {
 	switch v := r.arena.slot(op.On); {
-	case op.Cond == plan.IfOK && v <= 0, op.Cond == plan.IfErr && v >= 0:
+	case op.Cond == plan.IfOK && v <= 0,
+		op.Cond == plan.IfErr && (v >= 0 || v <= plan.Unset):
 		return nil
 	case op.Do != nil:
-		return op.Do(r)
+		return op.Do.Run(r)
 	}
 	var args [6]uintptr
-	for i := range op.Args[:op.N] {
-		v, slot := r.arena.operand(r.plan, op.Args[i])
+	for i := range int(op.N) {
+		v, slot := r.arena.operand(r.plan, op.Arg(i))
 		if slot {
 			v = uint64(r.arena.slot(plan.Slot(v)))
 		}
 		args[i] = uintptr(v)
 	}
 	if op.Nr == plan.Store {
-		// The address is inside the arena: it came from operand.
-		off := int(args[0] - r.arena.base)
-		copy(r.arena.mem[off:off+4], unsafe.Slice((*byte)(unsafe.Pointer(&args[1])), 4))
+		r.arena.store(args[0], uint32(args[1]))
 		return nil
 	}
-	ret, _, no := unix.Syscall6(uintptr(op.Nr), args[0], args[1], args[2], args[3], args[4], args[5])
-	if no == unix.EINTR {
-		return r.hostOp(op)
+	if s, ok := op.Arg(0).Slot(); ok && op.Nr == unix.SYS_CLOSE {
+		r.arena.set(s, plan.Unset) // not closed again by Close
 	}
+	ret, no := retry(uintptr(op.Nr), args)
 	v := int64(ret)
-	if no != 0 {
+	want, wanted := op.Want()
+	switch {
+	case no != 0 && !op.Tolerates(no):
+		return r.opError(op, no)
+	case no != 0:
 		v = -int64(no)
-		if op.OK[0] != plan.AnyErrno && !slices.Contains(op.OK[:], no) {
-			return &OpError{Op: op, Step: r.plan.StepName(op), Call: r.plan.FormatOp(op), Errno: no}
-		}
-	} else if op.Want >= 0 && v != op.Want {
-		return &OpError{Op: op, Step: r.plan.StepName(op), Call: r.plan.FormatOp(op), Errno: unix.EPIPE}
+	case wanted && v != want:
+		return r.opError(op, unix.EPIPE)
 	}
 	if op.Out != 0 {
 		r.arena.set(op.Out, v)
 	}
 	return nil
+}
+
+// retry makes a system call until no signal interrupts it. close(2) is done
+// even when it is interrupted.
+func retry(nr uintptr, a [6]uintptr) (uintptr, unix.Errno) {
+	for {
+		ret, _, no := unix.Syscall6(nr, a[0], a[1], a[2], a[3], a[4], a[5])
+		if no != unix.EINTR || nr == unix.SYS_CLOSE {
+			return ret, no
+		}
+	}
 }
 
 // Clone starts the child. On return it runs (or has ended); gates hold it.
@@ -130,15 +138,16 @@ func (r *Run) Clone(o Options) (Process, error) {
 	defer closeFD(pipe[1])
 	r.status = pipe[0]
 
-	keep := []uint32{0, 1, 2, uint32(pipe[1])}
-	for _, s := range r.plan.Kept() {
+	kept := r.plan.Kept()
+	keep := make([]uint32, 0, len(kept)+4)
+	keep = append(keep, 0, 1, 2, uint32(pipe[1]))
+	for _, s := range kept {
 		if v := r.arena.slot(s); v >= 0 {
 			keep = append(keep, uint32(v))
 		}
 	}
-	first := closeOps(keep)
-	r.first = len(first)
-	r.arena.encode(r.plan, first)
+	r.first = firstOps(keep, r.arena.base+hdrZeros)
+	r.arena.encode(r.plan, r.first)
 
 	args := cloneArgs{
 		flags:      o.Flags | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_PIDFD,
@@ -161,52 +170,41 @@ func (r *Run) Clone(o Options) (Process, error) {
 }
 
 // Forked waits until the child has gone through its Fork op and returns the
-// process that took its place, which is a child of this process too.
+// process that took its place, which is a child of this process too. The
+// first process is reaped and released, on error as well.
 func (r *Run) Forked() (Process, error) {
 	st, err := r.child.Wait()
+	r.child.Release()
+	r.child.Pidfd = -1
 	if err != nil {
 		return Process{}, err
 	}
-	r.child.Release()
-	pid := int(r.arena.get64(hdrForked))
+	mem, ok := r.plan.Forked()
+	if !ok {
+		return Process{}, r.failure(st)
+	}
+	pid := int(r.arena.get64(r.arena.data + int(r.plan.Mem[mem].Off)))
 	if pid == 0 {
 		return Process{}, r.failure(st)
 	}
 	// The process is our child and not reaped: its pid cannot be another's.
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
+		_ = unix.Kill(pid, unix.SIGKILL)
+		for {
+			if _, werr := unix.Wait4(pid, nil, 0, nil); werr != unix.EINTR {
+				break
+			}
+		}
 		return Process{}, fmt.Errorf("pidfd of process %d: %w", pid, err)
 	}
 	r.child = Process{Pid: pid, Pidfd: fd}
 	return r.child, nil
 }
 
-// closeOps computes op 0: the calls that close every descriptor but the kept
-// ones. O_CLOEXEC does not help before exec, and a copy of another child's
-// status pipe or gate, held while this child waits, would hide its end.
-func closeOps(keep []uint32) []plan.Op {
-	slices.Sort(keep)
-	keep = slices.Compact(keep)
-	var ops []plan.Op
-	from := uint32(0)
-	add := func(first, last uint32) {
-		ops = append(ops, plan.Op{
-			Nr: unix.SYS_CLOSE_RANGE, Want: -1, N: 3,
-			Args: [6]plan.Arg{plan.Int(first), plan.Int(last), plan.Int(0)},
-		})
-	}
-	for _, fd := range keep {
-		if fd > from {
-			add(from, fd-1)
-		}
-		from = fd + 1
-	}
-	add(from, ^uint32(0))
-	return ops
-}
-
 // WaitExec waits until the child has executed its program, and returns why
-// it did not otherwise. A child that failed is reaped.
+// it did not otherwise. A child that failed is reaped; its pidfd stays open.
+// With a Fork op in the plan, call Forked first.
 func (r *Run) WaitExec() error {
 	var b [1]byte
 	for {
@@ -214,16 +212,16 @@ func (r *Run) WaitExec() error {
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil || n != 0 {
-			return fmt.Errorf("status pipe: read %d bytes: %w", n, err)
+		if err != nil {
+			return fmt.Errorf("read status pipe: %w", err)
 		}
-		break
+		if n == 0 {
+			break
+		}
 	}
 	closeFD(r.status)
 	r.status = -1
-	at := int(r.arena.get64(hdrProgress)) - r.first
-	no := unix.Errno(r.arena.get64(hdrErrno))
-	if at >= 0 && at < len(r.plan.Child) && no == 0 && r.plan.Child[at].Nr == unix.SYS_EXECVE {
+	if op, no := r.progress(); op != nil && no == 0 && op.Nr == unix.SYS_EXECVE && r.child.executed() {
 		return nil
 	}
 	st, err := r.child.Wait()
@@ -233,39 +231,20 @@ func (r *Run) WaitExec() error {
 	return r.failure(st)
 }
 
-// failure says which op ended the child.
-func (r *Run) failure(st Status) error {
-	at := int(r.arena.get64(hdrProgress)) - r.first
-	no := unix.Errno(r.arena.get64(hdrErrno))
-	switch {
-	case at < 0:
-		return &OpError{Step: "close", Call: "close_range", Errno: no, Signal: st.Signal}
-	case at >= len(r.plan.Child):
-		return r.execError()
+// progress returns the op that the child has come to, nil before and behind
+// the plan's ops, and its errno if it failed.
+func (r *Run) progress() (*plan.Op, unix.Errno) {
+	at, no := int(r.arena.get64(hdrProgress)), unix.Errno(r.arena.get64(hdrErrno))
+	at -= len(r.first)
+	if at < 0 || at >= len(r.plan.Child) {
+		return nil, no
 	}
-	op := &r.plan.Child[at]
-	return &OpError{Op: op, Step: r.plan.StepName(op), Call: r.plan.FormatOp(op), Errno: no, Signal: st.Signal}
-}
-
-// execError sums up the candidates of a PATH search, as execvp(3) does: if
-// one was there but could not be used, that is the error.
-func (r *Run) execError() error {
-	e := &OpError{Step: "exec", Call: "execve", Errno: unix.ENOENT, Exec: true}
-	for i := range r.plan.Child {
-		op := &r.plan.Child[i]
-		if op.Nr != unix.SYS_EXECVE {
-			continue
-		}
-		if no := unix.Errno(-r.arena.ret(r.first + i)); no == unix.EACCES {
-			e.Errno = no
-		}
-	}
-	return e
+	return &r.plan.Child[at], no
 }
 
 // Result returns what call i of Plan.Child returned: -errno where a tolerated
 // errno was met. It is meaningful once the child has passed the call.
-func (r *Run) Result(i int) int { return int(r.arena.ret(r.first + i)) }
+func (r *Run) Result(i int) int { return int(r.arena.ret(len(r.first) + i)) }
 
 // Close closes every descriptor that the host calls opened, and the plan's
 // memory. The child is not affected.
@@ -282,44 +261,10 @@ func (r *Run) Close() {
 			if fd := r.arena.slot(s); fd > 2 {
 				closeFD(int(fd))
 			}
-			r.arena.set(s, -1)
+			r.arena.set(s, plan.Unset)
 		}
 	}
 	r.arena.unmap()
 }
-
-// OpError says which call failed.
-type OpError struct {
-	Op     *plan.Op // nil for the clone itself and op 0
-	Step   string
-	Call   string
-	Errno  unix.Errno // 0 when the child was killed
-	Signal unix.Signal
-	Exec   bool // every candidate of the program's path was tried
-}
-
-// IsExec reports whether the program itself could not be executed.
-func (e *OpError) IsExec() bool { return e.Exec || e.Op != nil && e.Op.Nr == unix.SYS_EXECVE }
-
-func (e *OpError) Error() string {
-	what := e.Call
-	if e.Op != nil && e.Op.Note != "" {
-		what = e.Op.Note
-	}
-	if e.Errno == 0 {
-		return fmt.Sprintf("%s: killed by signal %d before exec (step %s)", what, e.Signal, e.Step)
-	}
-	return fmt.Sprintf("%s: %v (step %s)", what, e.Errno, e.Step)
-}
-
-// Unwrap returns the errno.
-func (e *OpError) Unwrap() error {
-	if e.Errno == 0 {
-		return errKilled
-	}
-	return e.Errno
-}
-
-var errKilled = errors.New("killed before exec")
 
 func closeFD(fd int) { _ = unix.Close(fd) }
