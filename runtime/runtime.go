@@ -164,16 +164,23 @@ func Create(cfg Config) (c *Container, err error) {
 	return c, nil
 }
 
-// blame prefers the child's own account of why it died to the engine's view
-// of a pipe that broke.
+// blame prefers the child's own account of why it died to the engine's view:
+// a pipe that broke, a /proc directory that went.
 func (c *Container) blame(err error) error {
-	if !errors.Is(err, unix.EPIPE) && !errors.Is(err, errConsoleClosed) {
+	if !errors.Is(err, unix.EPIPE) && !errors.Is(err, errConsoleClosed) && !c.ended() {
 		return err
 	}
 	if cerr := c.run.WaitExec(); cerr != nil {
 		return cerr
 	}
 	return err
+}
+
+// ended reports whether the child is a zombie.
+func (c *Container) ended() bool {
+	fds := []unix.PollFd{{Fd: int32(c.Process.Pidfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1
 }
 
 // Start opens the start gate and returns when the program has been executed.
@@ -192,6 +199,7 @@ func (c *Container) Start() error {
 	c.run.Close()
 	if err != nil {
 		c.Process.Release()
+		c.closeConsole()
 		c.removeGroup()
 	}
 	var op *spawn.OpError
@@ -212,11 +220,16 @@ func (c *Container) abandon() {
 	}
 	c.Group = c.env.group
 	c.env.closeAll()
-	if c.Console != nil {
-		_ = c.Console.Close()
-	}
+	c.closeConsole()
 	c.run.Close()
 	c.removeGroup()
+}
+
+func (c *Container) closeConsole() {
+	if c.Console != nil {
+		_ = c.Console.Close()
+		c.Console = nil
+	}
 }
 
 func (c *Container) removeGroup() {

@@ -97,6 +97,14 @@ func (e *env) receiveConsole() (*os.File, error) {
 		if err != nil || len(fds) != 1 {
 			return nil, fmt.Errorf("receive terminal: %d descriptors: %w", len(fds), err)
 		}
+		if size := e.spec.Process.ConsoleSize; size != nil {
+			// Before the program's first look at it.
+			ws := unix.Winsize{Row: uint16(size.Height), Col: uint16(size.Width)}
+			if err := unix.IoctlSetWinsize(fds[0], unix.TIOCSWINSZ, &ws); err != nil {
+				_ = unix.Close(fds[0])
+				return nil, fmt.Errorf("set terminal size: %w", err)
+			}
+		}
 		return os.NewFile(uintptr(fds[0]), "terminal"), nil
 	}
 }

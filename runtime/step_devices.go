@@ -84,7 +84,8 @@ func devicesChild(e *env) error {
 		e.null = e.p.Openat2(plan.InChild, "null", e.dev.Arg(), "null", unix.O_PATH, 0, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
 	} else {
 		// What an image calls /dev/null may be anything (CVE-2025-31133).
-		e.null = e.hostDevice("/dev/null")
+		// The attached one: before Linux 6.15 a detached copy has no copies.
+		e.null = e.p.Openat2(plan.InChild, "null", plan.CWD, "/dev/null", unix.O_PATH, 0, unix.RESOLVE_NO_SYMLINKS)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"os"
+	"path"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -24,6 +25,9 @@ func mountsHost(e *env) error {
 		if !o.bind || e.file(m) != nil {
 			continue
 		}
+		if !path.IsAbs(m.Source) {
+			return fault.New(fault.Invalid, "mount %s: source %q is not absolute", m.Destination, m.Source)
+		}
 		e.p.Note("mount " + m.Destination)
 		if err := e.bindHost(i, m, &o); err != nil {
 			return err
@@ -39,7 +43,7 @@ func (e *env) bindHost(i int, m *specs.Mount, o *mountOptions) error {
 		// As every engine: a volume does not feed mounts back to the host.
 		o.propagation, o.recPropagation = unix.MS_PRIVATE, o.recursive
 	}
-	if o.idmap {
+	if o.idmap || len(m.UIDMappings)+len(m.GIDMappings) > 0 {
 		uids, gids := m.UIDMappings, m.GIDMappings
 		if len(uids) == 0 {
 			uids, gids = e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings
@@ -95,13 +99,13 @@ func mountsChild(e *env) error {
 }
 
 // isDir says what kind of mount point a bind source needs.
-func (e *env) isDir(path string) (bool, error) {
+func (e *env) isDir(source string) (bool, error) {
 	if e.cfg.IsDir != nil {
-		return e.cfg.IsDir(path)
+		return e.cfg.IsDir(source)
 	}
-	fi, err := os.Stat(path)
+	fi, err := os.Stat(source)
 	if err != nil {
-		return false, fault.New(fault.Invalid, "bind source %s: %w", path, unwrapPath(err))
+		return false, fault.New(fault.Invalid, "bind source %s: %w", source, unwrapPath(err))
 	}
 	return fi.IsDir(), nil
 }
@@ -159,8 +163,11 @@ func (e *env) newFS(m *specs.Mount, o *mountOptions) plan.Slot {
 		// /run is 0755.
 		e.p.FsString(plan.InChild, fs, "mode", "755")
 	}
+	if m.Type == "tmpfs" || m.Type == "devpts" || m.Type == "mqueue" {
+		e.label(plan.InChild, fs)
+	}
 	e.p.FsCreate(plan.InChild, fs)
-	return e.p.Fsmount(plan.InChild, m.Type, fs, int(o.set))
+	return e.p.Fsmount(plan.InChild, m.Type, fs, int(o.set|o.recSet))
 }
 
 // mountCgroup mounts the container's view of its cgroups: the one unified

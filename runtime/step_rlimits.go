@@ -43,7 +43,8 @@ func (f *Facts) rlimit(resource int) [2]uint64 {
 // with.
 func rlimitsChild(e *env) error {
 	seen := uint64(0)
-	canRaise := capability.Set(e.cfg.Facts.Bounding).Has(unix.CAP_SYS_RESOURCE)
+	// The capability counts in the first user namespace only.
+	canRaise := capability.Set(e.cfg.Facts.Bounding).Has(unix.CAP_SYS_RESOURCE) && !e.userNS
 	for _, l := range e.spec.Process.Rlimits {
 		n, err := rlimitNumber(l.Type)
 		if err != nil {

@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"strings"
+
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
 	"github.com/tare-engine/tare/snapshot"
@@ -16,8 +18,11 @@ func rootfsHost(e *env) error {
 	case r.Bind != "":
 		e.root = e.p.OpenTree(plan.OnHost, "root", plan.CWD, r.Bind, false)
 		a := plan.Attrs{Propagation: unix.MS_PRIVATE}
+		if r.ReadOnly {
+			a.Set = unix.MOUNT_ATTR_RDONLY // an image's only layer
+		}
 		if e.cfg.IdmapRoot && ownUserNS(e.spec) {
-			a.Set = unix.MOUNT_ATTR_IDMAP
+			a.Set |= unix.MOUNT_ATTR_IDMAP
 			a.UserNS = e.idmapSlot(e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings)
 		}
 		e.p.MountSetattr(plan.OnHost, e.root.Arg(), false, a)
@@ -25,13 +30,20 @@ func rootfsHost(e *env) error {
 		if e.cfg.RootTarget == "" {
 			return fault.New(fault.Internal, "mount root file system: no directory to mount on")
 		}
+		if e.cfg.IdmapRoot && ownUserNS(e.spec) {
+			return errIdmapLayers
+		}
 	default:
-		e.overlayHost(r)
+		return e.overlayHost(r)
 	}
 	return nil
 }
 
-func (e *env) overlayHost(r *snapshot.Mount) {
+// errIdmapLayers: an idmapped layer is a detached mount, which has no path.
+var errIdmapLayers = fault.New(fault.Unsupported,
+	"mount root file system: an overlay with id-mapped layers needs Linux 6.14")
+
+func (e *env) overlayHost(r *snapshot.Mount) error {
 	var idmap plan.Slot
 	if e.cfg.IdmapRoot && ownUserNS(e.spec) {
 		idmap = e.idmapSlot(e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings)
@@ -42,6 +54,9 @@ func (e *env) overlayHost(r *snapshot.Mount) {
 		case snapshot.SetFlag:
 			e.p.FsFlag(plan.OnHost, fs, c.Key)
 		case snapshot.SetString:
+			if idmap != 0 && strings.HasSuffix(strings.TrimSuffix(c.Key, "+"), "dir") {
+				return errIdmapLayers
+			}
 			e.p.FsString(plan.OnHost, fs, c.Key, c.Value)
 		case snapshot.SetFD:
 			var dir plan.Slot
@@ -49,13 +64,20 @@ func (e *env) overlayHost(r *snapshot.Mount) {
 				dir = e.p.OpenTree(plan.OnHost, c.Key, plan.CWD, c.Open, false)
 				e.p.MountSetattr(plan.OnHost, dir.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_IDMAP, UserNS: idmap})
 			} else {
-				dir = e.p.Openat2(plan.OnHost, c.Key, plan.CWD, c.Open, unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+				// Not O_PATH, which fsconfig takes since Linux 6.14 only.
+				dir = e.p.Openat2(plan.OnHost, c.Key, plan.CWD, c.Open, unix.O_RDONLY|unix.O_DIRECTORY, 0, 0)
 			}
 			e.p.FsFd(plan.OnHost, fs, c.Key, dir.Arg())
 		}
 	}
+	e.label(plan.OnHost, fs)
 	e.p.FsCreate(plan.OnHost, fs)
-	e.root = e.p.Fsmount(plan.OnHost, "root", fs, 0)
+	attrs := 0
+	if r.ReadOnly {
+		attrs = unix.MOUNT_ATTR_RDONLY
+	}
+	e.root = e.p.Fsmount(plan.OnHost, "root", fs, attrs)
+	return nil
 }
 
 // propagationChild cuts the propagation to the host's mounts, before anything
@@ -115,6 +137,8 @@ func pivotChild(e *env) error {
 		e.p.Note("set root propagation")
 		e.p.MountSetattr(plan.InChild, e.root.Arg(), false, plan.Attrs{Propagation: unix.MS_SHARED})
 	}
+	e.p.Note("working directory " + e.spec.Process.Cwd)
+	e.p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{e.cwd.Arg()})
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
+	"github.com/tare-engine/tare/spec"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,15 +18,18 @@ func readonlyRoot(s *specs.Spec) bool   { return s.Root != nil && s.Root.Readonl
 func hasOOMScore(s *specs.Spec) bool    { return s.Process.OOMScoreAdj != nil }
 func hasPersonality(s *specs.Spec) bool { return s.Linux.Personality != nil }
 func hasLabel(s *specs.Spec) bool {
-	return s.Process.ApparmorProfile != "" || s.Process.SelinuxLabel != ""
+	return s.Process.ApparmorProfile != "" || s.Process.SelinuxLabel != "" || s.Linux.MountLabel != ""
 }
 
-// writeProc adds the ops that write one file of procfs, through the private
-// mount.
+// writeProc adds the ops that write one file of procfs. The mount may be the
+// container's /proc by now: what a volume's link made land on it is refused
+// (CVE-2025-52881).
 func (e *env) writeProc(file, text string, opts ...plan.Opt) {
-	fd := e.p.Openat2(plan.InChild, file, e.procfs().Arg(), file, unix.O_WRONLY, 0, unix.RESOLVE_BENEATH)
+	fd := e.p.Openat2(plan.InChild, file, e.procfs().Arg(), file, unix.O_WRONLY, 0, inProc)
 	e.p.Write(plan.InChild, fd.Arg(), text, opts...)
 }
+
+const inProc = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS
 
 func sysctlChild(e *env) error {
 	var names []string
@@ -34,16 +38,13 @@ func sysctlChild(e *env) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		// As sysctl(8): with a slash in the name, dots are part of it.
-		file := name
-		if !strings.Contains(file, "/") {
-			file = strings.ReplaceAll(file, ".", "/")
-		}
-		if strings.Contains("/"+file+"/", "/../") {
-			return fault.New(fault.Invalid, "sysctl %q: not a name", name)
+		// A parameter of no namespace, or of a shared one, is the host's.
+		scratch := specs.Spec{Linux: &specs.Linux{Namespaces: e.spec.Linux.Namespaces}}
+		if err := spec.Sysctl(name, "")(&scratch); err != nil {
+			return err
 		}
 		e.p.Note("sysctl " + name)
-		e.writeProc("sys/"+file, e.spec.Linux.Sysctl[name])
+		e.writeProc("sys/"+strings.ReplaceAll(name, ".", "/"), e.spec.Linux.Sysctl[name])
 	}
 	return nil
 }
@@ -118,5 +119,15 @@ func lsmChild(e *env) error {
 		e.p.Note("selinux label " + l)
 		e.writeProc("self/attr/exec", l)
 	}
+	if l := e.spec.Linux.MountLabel; l != "" && !e.cfg.Facts.SELinux {
+		return fault.New(fault.Unsupported, "selinux mount label %q: SELinux is not enabled", l)
+	}
 	return nil
+}
+
+// label gives the files of a new file system the configuration's label.
+func (e *env) label(side plan.Side, fs plan.Slot) {
+	if l := e.spec.Linux.MountLabel; l != "" {
+		e.p.FsString(side, fs, "context", l)
+	}
 }

@@ -27,7 +27,7 @@ func timensChild(e *env) error {
 			text += fmt.Sprintf("%s %d %d\n", name, o.Secs, o.Nanosecs)
 		}
 		e.p.Note("set time offsets")
-		fd := e.p.Openat2(plan.InChild, "timens_offsets", proc.Arg(), "self/timens_offsets", unix.O_WRONLY, 0, unix.RESOLVE_BENEATH)
+		fd := e.p.Openat2(plan.InChild, "timens_offsets", proc.Arg(), "self/timens_offsets", unix.O_WRONLY, 0, inProc)
 		e.p.Write(plan.InChild, fd.Arg(), text, plan.Want(int64(len(text))))
 	}
 	e.p.Note("enter time namespace")
