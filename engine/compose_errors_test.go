@@ -128,7 +128,9 @@ func TestComposeErrors(t *testing.T) {
 		}},
 		{"personality", fault.Invalid, func(_ *ComposeInput, c *ContainerConfig, _ *HostConfig) { c.Personality = "BSD" }},
 		{"invalid umask", fault.Invalid, func(_ *ComposeInput, c *ContainerConfig, _ *HostConfig) { c.Umask = ptr(uint32(0o1000)) }},
-		{"invalid IP address in add-host", fault.Invalid, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.ExtraHosts = []string{"h=fe80::1%e\n1.1.1.1 x"} }},
+		{"invalid IP address in add-host", fault.Invalid, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) {
+			h.ExtraHosts = []string{"h=fe80::1%e\n1.1.1.1 x"}
+		}},
 		{"host-gateway needs a bridge", fault.Unsupported, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.ExtraHosts = []string{"h:host-gateway"} }},
 	} {
 		in := testInput(func(in *ComposeInput) { tt.edit(in, in.Config, &in.Config.HostConfig) })

@@ -15,7 +15,7 @@ import (
 // TestOtherRuntimes gives composed specifications to runc and crun: they are
 // valid for them too, and mean the same.
 func TestOtherRuntimes(t *testing.T) {
-	if os.Geteuid() != 0 { //nolint:forbidigo // runc and crun need root here
+	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
 	busybox, err := os.ReadFile("/bin/busybox")
