@@ -2,10 +2,12 @@ package cgroupfs
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +24,9 @@ import (
 // hierarchies by fds 3 and up, says "joined" and does what the role is.
 const role = "TARE_CGROUPFS_ROLE"
 
+// burn is the CPU time that the role "spin" uses before it says "burnt".
+const burn = 50 * time.Millisecond
+
 func TestMain(m *testing.M) {
 	if r := os.Getenv(role); r != "" {
 		os.Exit(play(r))
@@ -30,13 +35,9 @@ func TestMain(m *testing.M) {
 }
 
 func play(r string) int {
-	n, _ := strconv.Atoi(os.Getenv("TARE_CGROUPFS_TASKS"))
-	for fd := 3; fd < 3+n; fd++ {
-		if _, err := unix.Write(fd, []byte("0")); err != nil {
-			fmt.Println("join", fd, err)
-			return 1
-		}
-		_ = unix.Close(fd)
+	if err := enter(); err != nil {
+		fmt.Println("enter", err)
+		return 1
 	}
 	fmt.Println("joined")
 	switch r {
@@ -50,32 +51,90 @@ func play(r string) int {
 		}
 		_, _ = os.Stdin.Read(make([]byte, 1))
 	case "eat":
-		b, err := unix.Mmap(-1, 0, 256<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-		if err != nil {
-			fmt.Println(err)
-			return 1
-		}
-		for i := 0; i < len(b); i += 4096 {
-			b[i] = 1
-		}
+		_ = touch(256 << 20)
+	case "hold":
+		b := touch(4 << 20)
+		fmt.Println("held", len(b))
+		_, _ = os.Stdin.Read(make([]byte, 1))
 	case "spin":
-		n := uint64(0)
-		for start := time.Now(); time.Since(start) < 20*time.Second; n++ {
-			n ^= n << 1
+		for start := cpuTime(); cpuTime()-start < burn; {
+			_ = touch(4096)
 		}
-		fmt.Println(n)
+		fmt.Println("burnt")
+		_, _ = os.Stdin.Read(make([]byte, 1))
 	case "fork":
-		// Children that fork on and on are what a kill must not lose.
-		for range 1000 {
+		// Children that come and go all the time are what a kill must not lose.
+		for n := 0; ; n++ {
 			c := exec.Command("/proc/self/exe")
 			c.Env = []string{role + "=wait"}
-			if err := c.Start(); err != nil {
-				break
+			if n < 8 {
+				c.Stdin = os.Stdin // stays
+			}
+			err := c.Start()
+			if err == nil && n >= 8 {
+				_ = c.Wait()
+			}
+			if n == 8 {
+				fmt.Println("forking")
 			}
 		}
-		_, _ = os.Stdin.Read(make([]byte, 1))
 	}
 	return 0
+}
+
+// enter joins the v1 hierarchies. A child of tare has a single thread, which
+// "0" moves; this one is a Go program with many, which may start more
+// meanwhile: those are moved by number until there are no new ones.
+func enter() error {
+	runtime.LockOSThread()
+	n, _ := strconv.Atoi(os.Getenv("TARE_CGROUPFS_TASKS"))
+	seen := map[string]bool{strconv.Itoa(unix.Gettid()): true}
+	move := func(id string) error {
+		for fd := 3; fd < 3+n; fd++ {
+			if _, err := unix.Write(fd, []byte(id)); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("write %s to fd %d: %w", id, fd, err)
+			}
+		}
+		return nil
+	}
+	if err := move("0"); err != nil {
+		return err
+	}
+	for again := true; again; {
+		again = false
+		dir, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, f := range dir {
+			if seen[f.Name()] {
+				continue
+			}
+			seen[f.Name()], again = true, true
+			if err := move(f.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	for fd := 3; fd < 3+n; fd++ {
+		_ = unix.Close(fd)
+	}
+	return nil
+}
+
+// touch returns n bytes of memory that are really there.
+func touch(n int) []byte {
+	b := make([]byte, n)
+	for i := 0; i < len(b); i += 4096 {
+		b[i] = 1
+	}
+	return b
+}
+
+func cpuTime() time.Duration {
+	var ru unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &ru)
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }
 
 type proc struct {

@@ -231,7 +231,7 @@ func TestKill(t *testing.T) {
 
 func testKill(t *testing.T, e env) {
 	g := e.create(t, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(60))}})
-	start(t, g, "fork")
+	p := start(t, g, "fork")
 	// A sub-group in every hierarchy, with a process in it.
 	sub := e
 	sub.path += "/sub"
@@ -243,14 +243,8 @@ func testKill(t *testing.T, e env) {
 	if e.Unified() < 0 || len(e.Hierarchies) > 1 {
 		start(t, sg, "wait")
 	}
-	for { // until it has used up its pids
-		pids, err := g.Procs()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(pids) > 5 {
-			break
-		}
+	if got := p.line(t); got != "forking" {
+		t.Fatalf("child says %q", got)
 	}
 	if err := g.Kill(10 * time.Second); err != nil {
 		t.Error(err)
@@ -342,8 +336,8 @@ func TestUpdate(t *testing.T) {
 	if !e.has("memory") {
 		return
 	}
-	start(t, g, "wait")
-	r := &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(4096)), CheckBeforeUpdate: ptr(true)}}
+	start(t, g, "hold").line(t)
+	r := &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(1 << 20)), CheckBeforeUpdate: ptr(true)}}
 	if err := g.Update(e.compute(t, r, cgroup.Options{Update: true})); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("limit below usage = %v, want a conflict", err)
 	}
@@ -427,12 +421,13 @@ func TestCPUUsage(t *testing.T) {
 		t.Skip("no cpu controller")
 	}
 	g := e.create(t, nil)
-	start(t, g, "spin")
-	for used := time.Duration(0); used < 20*time.Millisecond; {
-		var err error
-		if used, err = g.CPUUsage(); err != nil {
-			t.Fatal(err)
-		}
+	p := start(t, g, "spin")
+	if got := p.line(t); got != "burnt" {
+		t.Fatalf("child says %q", got)
+	}
+	// The kernel's two clocks differ by some ticks.
+	if used, err := g.CPUUsage(); err != nil || used < burn/4 {
+		t.Errorf("CPUUsage = %v, %v, want some %v", used, err, burn)
 	}
 	if err := g.Kill(5 * time.Second); err != nil {
 		t.Error(err)
