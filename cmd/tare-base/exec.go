@@ -225,15 +225,15 @@ func runTimeout(p *proc, args []string) {
 	if err := c.Start(); err != nil {
 		p.fatalf(execCode(err), "%s: %s", rest[1], reason(errors.Unwrap(err)))
 	}
-	done := make(chan error, 1)
-	go func() { done <- c.Wait() }()
+	done := make(chan int, 1)
+	go func() { done <- execCode(c.Wait()) }()
 	var expire <-chan time.Time
 	if limit > 0 {
 		expire = time.After(limit)
 	}
 	select {
-	case err := <-done:
-		p.exit(execCode(err))
+	case code := <-done:
+		p.exit(code)
 	case <-expire:
 	}
 	_ = c.Process.Signal(sig)
@@ -346,12 +346,9 @@ func parseSignal(s string) (syscall.Signal, bool) {
 
 func runKill(p *proc, args []string) {
 	sig := syscall.SIGTERM
-	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
+	if len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' && args[0] != "--" {
 		a := args[0]
 		args = args[1:]
-		if a == "--" {
-			break
-		}
 		if a == "-l" {
 			listSignals(p, args)
 			return
@@ -367,10 +364,9 @@ func runKill(p *proc, args []string) {
 		if sig, ok = parseSignal(name); !ok {
 			p.fatalf(1, "invalid signal '%s'", name)
 		}
-		if len(args) > 0 && args[0] == "--" {
-			args = args[1:]
-		}
-		break
+	}
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
 	}
 	if len(args) == 0 {
 		p.fatalf(1, "usage: kill [-SIGNAL] PID...")

@@ -120,7 +120,7 @@ func runGroups(p *proc, _ []string) { runID(p, []string{"-Gn"}) }
 func owner(p *proc, s string) (uid, gid int) {
 	u, g, has := strings.Cut(s, ":")
 	uid, gid = -1, -1
-	ok := true
+	var ok bool
 	if u != "" {
 		if uid, ok = idOf("/etc/passwd", u); !ok {
 			p.fatalf(1, "invalid user: '%s'", s)
