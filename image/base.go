@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +27,7 @@ const baseBinary = "bin/tare-base"
 // EnsureBase returns the built-in image, and builds it first from the static
 // multi-call binary at path when the store has none or one of another binary
 // (told by size and time: one stat). applets is called only then, and returns
-// the names to link to the binary; [Applets] asks the binary itself. An image
+// the names to link to the binary. An image
 // that a user gave the name is left alone, and so is one whose binary is gone.
 // The image of an older binary loses its name, but stays, since containers may
 // use it.
@@ -71,15 +70,6 @@ func (s *Store) EnsureBase(ctx context.Context, path string, applets func(contex
 		return Image{}, fault.New(fault.KindOf(err), "build %s: %w", BaseName, err)
 	}
 	return next, nil
-}
-
-// Applets asks the binary at path for the names that it answers to.
-func Applets(ctx context.Context, path string) ([]string, error) {
-	out, err := exec.CommandContext(ctx, path, "--list").Output()
-	if err != nil {
-		return nil, fmt.Errorf("list the applets of %s: %w", path, err)
-	}
-	return strings.Fields(string(out)), nil
 }
 
 // baseFiles is the tree of the image around the binary: mode, name, and the

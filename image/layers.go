@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -31,12 +30,19 @@ func chainID(parent, diff string) string {
 	return digestOf([]byte(parent + " " + diff))
 }
 
+// layerKey is the first 100 bits of the chain id in lower-case base 32.
 func layerKey(chain string) string {
 	sum, err := hex.DecodeString(strings.TrimPrefix(chain, "sha256:"))
-	if err != nil {
+	if err != nil || len(sum) != sha256.Size {
 		return "" // not reached: chain ids are made here
 	}
-	return strings.ToLower(base32.StdEncoding.EncodeToString(sum))[:keyLen]
+	var key [keyLen]byte
+	for i := range key {
+		bit := 5 * i
+		v := uint(sum[bit/8])<<8 | uint(sum[bit/8+1])
+		key[i] = "abcdefghijklmnopqrstuvwxyz234567"[v>>(11-bit%8)&31]
+	}
+	return string(key[:])
 }
 
 func digestOf(data []byte) string {

@@ -1,6 +1,8 @@
 package image
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"flag"
 	"os"
 	"strings"
@@ -113,6 +115,14 @@ func TestChanges(t *testing.T) {
 		if diff := cmp.Diff(tt.want, c); err != nil || diff != "" {
 			t.Errorf("%q: %v\n%s", tt.changes, err, diff)
 		}
+	}
+}
+
+func TestLayerKey(t *testing.T) {
+	sum := sha256.Sum256([]byte("layer"))
+	want := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:keyLen]
+	if got := layerKey(digestOf([]byte("layer"))); got != want || !validKey(got) {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
