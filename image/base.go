@@ -27,10 +27,9 @@ const baseBinary = "bin/tare-base"
 // EnsureBase returns the built-in image, and builds it first from the static
 // multi-call binary at path when the store has none or one of another binary
 // (told by size and time: one stat). applets is called only then, and returns
-// the names to link to the binary. An image
-// that a user gave the name is left alone, and so is one whose binary is gone.
-// The image of an older binary loses its name, but stays, since containers may
-// use it.
+// the names to link to the binary. An image that a user gave the name is left
+// alone, and so is one whose binary is gone. The image of an older binary
+// loses its name, but stays, since containers may use it.
 func (s *Store) EnsureBase(ctx context.Context, path string, applets func(context.Context, string) ([]string, error)) (Image, error) {
 	m, err := s.Resolve(BaseName, Platform{})
 	if err != nil && fault.KindOf(err) != fault.NotFound {
