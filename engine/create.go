@@ -28,7 +28,6 @@ type draft struct {
 	image    *image.Image // nil with RootFS
 	composed *Composed
 	runtime  tareruntime.Config
-	filesDir string
 }
 
 func newID() (string, error) {
@@ -42,7 +41,7 @@ func newID() (string, error) {
 // draft computes everything that can be computed before anything is made. It
 // reads the image and the host and changes neither.
 func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*draft, error) {
-	d := &draft{id: id, config: c, filesDir: filepath.Join(e.state.Dir(id, c.HostConfig.AutoRemove), "files")}
+	d := &draft{id: id, config: c}
 	snap, err := e.draftRoot(ctx, d)
 	if err != nil {
 		return nil, err
@@ -53,7 +52,7 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 	}
 	in := &ComposeInput{
 		ID: id, Config: c, Facts: facts,
-		RootPath: snap.Root, FilesDir: d.filesDir, Devices: hostDevices,
+		RootPath: snap.Root, FilesDir: filepath.Dir(e.state.FileName(id, "x")), Devices: hostDevices,
 		Passwd: readSmall(snap.open("etc/passwd")), Group: readSmall(snap.open("etc/group")),
 	}
 	if d.image != nil {
@@ -84,7 +83,7 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 	_, hasUserNS := spec.HasNamespace(d.composed.Spec, specs.UserNamespace)
 	d.runtime.IdmapRoot = hasUserNS
 	for _, f := range d.composed.Files {
-		d.runtime.Files = append(d.runtime.Files, tareruntime.File{Source: d.filesDir + "/" + f.Name, Content: f.Content})
+		d.runtime.Files = append(d.runtime.Files, tareruntime.File{Source: e.state.FileName(id, f.Name), Content: f.Content})
 	}
 	return d, nil
 }
@@ -92,10 +91,10 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 // isDir says what kind of mount point a bind source needs, also for sources
 // that are made with the container.
 func (d *draft) isDir(source string) (bool, error) {
-	if slices.Contains(d.composed.Dirs, source) {
+	fi, err := os.Stat(source)
+	if err != nil && slices.Contains(d.composed.Dirs, source) {
 		return true, nil
 	}
-	fi, err := os.Stat(source)
 	if err != nil {
 		return false, fault.New(fault.Invalid, "bind source path does not exist: %s", source)
 	}
@@ -188,10 +187,10 @@ func optional(c *ContainerConfig) func(string) bool {
 // make puts the draft on disk: directories, files, the writable layer.
 func (e *Engine) make(d *draft) error {
 	c := d.config
-	if _, err := e.state.MakeDir(d.id, c.HostConfig.AutoRemove); err != nil {
-		return err
-	}
 	for _, dir := range d.composed.Dirs {
+		if _, err := os.Stat(dir); err == nil {
+			continue // a file is a bind source too
+		}
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a bind source, as Docker makes it
 			return fault.New(fault.KindOf(err), "make bind source %s: %w", dir, errors.Unwrap(err))
 		}

@@ -102,7 +102,7 @@ func (e *Engine) facts(c *ContainerConfig) (*Facts, error) {
 		CgroupParent: cgroupParent,
 		AppArmor:     e.host.AppArmor,
 		SELinux:      e.host.SELinux,
-		Swap:         true, // a missing file is reported when it is written
+		Swap:         c.HostConfig.Memory == 0 || hasSwapFile(l),
 	}
 	for _, h := range l.Hierarchies {
 		f.Controllers = append(f.Controllers, v1Names(h.Controllers)...)
@@ -121,6 +121,18 @@ func (e *Engine) facts(c *ContainerConfig) (*Facts, error) {
 		f.InitPath = e.helper("tare-base")
 	}
 	return f, nil
+}
+
+// hasSwapFile reports whether the memory controller accounts swap. On v2 the
+// root group has no limit files: a missing one is found out when it is
+// written.
+func hasSwapFile(l cgroup.Layout) bool {
+	i := l.Find("memory")
+	if i < 0 || l.Hierarchies[i].Unified {
+		return true
+	}
+	_, err := os.Stat(l.Hierarchies[i].Mount + "/memory.memsw.limit_in_bytes")
+	return err == nil
 }
 
 // idMap lays the ranges end to end, from id 0 of the container on.

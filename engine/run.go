@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"github.com/tare-engine/tare/monitor"
@@ -145,7 +146,7 @@ func (r *run) put() error {
 	}
 	t := now()
 	r.record = state.Record{
-		ID: d.id, Name: c.Name, Image: c.Image, Command: d.composed.Spec.Process.Args,
+		ID: d.id, Name: c.Name, Image: c.Image, Command: d.command(),
 		Created: t, Started: t, Labels: c.Labels, Remove: c.HostConfig.AutoRemove,
 		Cgroup: d.composed.Spec.Linux.CgroupsPath, Proc: proc,
 	}
@@ -154,16 +155,25 @@ func (r *run) put() error {
 	} else {
 		r.record.ImageID = d.image.ID
 	}
-	if err := r.e.state.PutConfig(d.id, c.HostConfig.AutoRemove, c); err != nil {
+	if r.record.Config, err = json.Marshal(c); err != nil {
 		return err
 	}
-	if err := r.e.state.Put(&r.record); err != nil {
+	if err := r.e.state.Create(&r.record); err != nil {
 		return err
 	}
 	if r.o.Created != nil {
 		return r.o.Created(d.id)
 	}
 	return nil
+}
+
+// command is what the container was asked to run, without the --init in front
+// of it.
+func (d *draft) command() []string {
+	if d.image == nil {
+		return Command(&d.config.Config, nil)
+	}
+	return Command(&d.config.Config, &d.image.Config)
 }
 
 // start lets the program run.

@@ -51,6 +51,20 @@ func WriteFile(path string, data []byte, perm uint32, d Durability) error {
 	return nil
 }
 
+// CreateFile makes a new file with one write, unsynced and under its final
+// name. A reader may find it empty. The error carries the errno: EEXIST when
+// it is there, ENOENT when its directory is not.
+func CreateFile(path string, data []byte, perm uint32) error {
+	err := writeNew(path, data, perm, Volatile)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		_ = unix.Unlink(path) // the first error counts
+	}
+	if err != nil {
+		return fmt.Errorf("create %s: %w", path, err)
+	}
+	return nil
+}
+
 func writeNew(path string, data []byte, perm uint32, d Durability) error {
 	fd, err := retry(func() (int, error) {
 		return unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC|unix.O_NOFOLLOW, perm)

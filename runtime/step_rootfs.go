@@ -131,6 +131,8 @@ func pivotChild(e *env) error {
 	e.p.Call(plan.InChild, unix.SYS_PIVOT_ROOT, []plan.Arg{dot, dot})
 	// The old root lies on top of the new one now.
 	e.p.Call(plan.InChild, unix.SYS_UMOUNT2, []plan.Arg{dot, plan.Int(unix.MNT_DETACH)})
+	e.p.Note("enter working directory " + e.spec.Process.Cwd)
+	e.p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{e.cwd.Arg()})
 	if prop, err := propagationOf(e.spec.Linux.RootfsPropagation); err != nil {
 		return err
 	} else if prop&unix.MS_SHARED != 0 {

@@ -112,10 +112,12 @@ func lsmChild(e *env) error {
 		e.p.Note("apparmor profile " + p)
 		e.writeProc("self/attr/apparmor/exec", "exec "+p) // Linux 5.8
 	}
-	if l := e.spec.Process.SelinuxLabel; l != "" {
-		if !e.cfg.Facts.SELinux {
+	for _, l := range []string{e.spec.Process.SelinuxLabel, e.spec.Linux.MountLabel} {
+		if l != "" && !e.cfg.Facts.SELinux {
 			return fault.New(fault.Unsupported, "selinux label %q: SELinux is not enabled", l)
 		}
+	}
+	if l := e.spec.Process.SelinuxLabel; l != "" {
 		e.p.Note("selinux label " + l)
 		e.writeProc("self/attr/exec", l)
 	}

@@ -4,11 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/tare-engine/tare/fault"
-	"github.com/tare-engine/tare/fsatomic"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,69 +17,90 @@ type Pending struct {
 	Cgroup string `json:"cgroup"`
 	Remove bool   `json:"remove"`
 
-	file *os.File
+	fd   int
 	path string
 }
 
-// Begin records that a start begins, before anything is made. The file gets
-// its name when it is locked and whole.
+// Begin records that a start begins, before anything is made. The directory's
+// shared lock keeps a clean-up from seeing the file before it is locked.
 func (s *Store) Begin(p Pending) (*Pending, error) {
-	dir := filepath.Join(s.run, "pending")
-	p.path = filepath.Join(dir, p.ID)
-	tmp := filepath.Join(dir, fsatomic.Prefix+p.ID)
 	b, err := json.Marshal(&p)
 	if err != nil {
 		return nil, err
 	}
-	p.file, err = os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, unix.ENOENT) {
-		if err = os.MkdirAll(dir, 0o711); err == nil {
-			p.file, err = os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	dir, err := s.lockPending(unix.LOCK_SH)
+	if err == unix.ENOENT {
+		if err := os.MkdirAll(s.run+"/pending", 0o711); err != nil {
+			return nil, err
 		}
+		dir, err = s.lockPending(unix.LOCK_SH)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err = unix.Flock(int(p.file.Fd()), unix.LOCK_EX); err == nil {
-		if _, err = p.file.Write(b); err == nil {
-			err = os.Rename(tmp, p.path)
-		}
+	defer func() { _ = unix.Close(dir) }()
+	p.path = s.run + "/pending/" + p.ID
+	p.fd, err = unix.Openat(dir, p.ID, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	if errors.Is(err, unix.ENOENT) {
-		// Another process took the file for a leftover, between its making
-		// and its locking.
-		_ = p.file.Close()
-		return s.Begin(p)
+	if err = flock(p.fd, unix.LOCK_EX); err == nil {
+		_, err = unix.Write(p.fd, b)
 	}
 	if err != nil {
-		_ = os.Remove(tmp)
-		_ = p.file.Close()
+		p.End()
 		return nil, err
 	}
 	return &p, nil
 }
 
+func (s *Store) lockPending(how int) (int, error) {
+	dir, err := unix.Open(s.run+"/pending", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := flock(dir, how); err != nil {
+		_ = unix.Close(dir)
+		return -1, err
+	}
+	return dir, nil
+}
+
+func flock(fd, how int) error {
+	for {
+		if err := unix.Flock(fd, how); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
 // End says that the start is complete, or undone.
 func (p *Pending) End() {
-	_ = os.Remove(p.path)
-	_ = p.file.Close()
+	_ = unix.Unlink(p.path)
+	_ = unix.Close(p.fd)
 }
 
 // CutOff calls undo for every start whose process has died, and forgets those
 // for which it returns nil. When nothing is pending it reads one empty
 // directory.
 func (s *Store) CutOff(undo func(*Pending) error) error {
-	dir := filepath.Join(s.run, "pending")
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, unix.ENOENT) {
+	path := s.run + "/pending"
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, unix.ENOENT) || err == nil && len(entries) == 0 {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	// Whoever was just making a file has locked it when we get this.
+	dir, err := s.lockPending(unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	_ = unix.Close(dir)
 	var errs []error
 	for _, e := range entries {
-		if err := cutOff(filepath.Join(dir, e.Name()), e.Name(), undo); err != nil {
+		if err := cutOff(path+"/"+e.Name(), e.Name(), undo); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -98,19 +116,19 @@ func cutOff(path, id string, undo func(*Pending) error) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil //nolint:nilerr // somebody is at it
+	if err := flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil //nolint:nilerr // its process lives
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err == nil && st.Nlink == 0 {
 		return nil
 	}
-	if strings.HasPrefix(id, fsatomic.Prefix) {
-		return os.Remove(path) // nothing was made yet
-	}
-	var p Pending
-	if err := json.NewDecoder(f).Decode(&p); err != nil {
-		return fault.New(fault.Internal, "pending start %s: %w", short(id), err)
+	p := Pending{ID: id}
+	// An empty one was cut off before its first write: nothing else was made.
+	if st.Size > 0 {
+		if err := json.NewDecoder(f).Decode(&p); err != nil {
+			return fault.New(fault.Internal, "pending start %s: %w", short(id), err)
+		}
 	}
 	if err := undo(&p); err != nil {
 		return err

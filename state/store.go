@@ -1,20 +1,23 @@
 // Package state keeps the records of containers on disk.
 //
-//	ROOT/containers/ID/config.json   what was asked for, written once
-//	ROOT/containers/ID/state.json    what became of it
-//	ROOT/containers/.names/NAME       symbolic link to the ID
-//	RUN/containers/ID/...            the same, for containers that are
-//	                                 removed when they end (--rm)
-//	RUN/pending/ID                   a start under way: flocked by whoever
-//	                                 does it; says what to clean up
+//	ROOT/containers/ID.json     what was asked for and what became of it
+//	ROOT/containers/.names/NAME symbolic link whose text is the ID, in base64
+//	RUN/containers/ID.json      the same record, for containers that are removed
+//	                            when they end (--rm): a reboot forgets them
+//	RUN/pending/ID              a start under way: flocked by whoever does it;
+//	                            says what to clean up (pending.go)
 //
-// A name is reserved by making its link, which fails if it is there. Nothing
-// is synced but what must survive a power cut.
+// One file is one atomic record, and a directory for each container would
+// cost ext4 more than all the rest of it (docs/adr/0003). A name is reserved
+// by making its link, which fails if it is there. Nothing is synced but what
+// must survive a power cut.
 //
 // The locks' order is name, then container, then layer.
 package state
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
@@ -30,8 +33,8 @@ import (
 // Schema is the version of the records. A newer one is refused, not guessed.
 const Schema = 1
 
-// Record is state.json: everything that a list shows, and what is needed to
-// clean up.
+// Record is everything that is known of a container: what a list shows, what
+// is needed to clean up, and what it was asked to be.
 type Record struct {
 	Schema   int               `json:"schema"`
 	ID       string            `json:"id"`
@@ -40,8 +43,8 @@ type Record struct {
 	ImageID  string            `json:"imageID"` //
 	Command  []string          `json:"command"`
 	Created  time.Time         `json:"created"`
-	Started  time.Time         `json:"started"`
-	Finished time.Time         `json:"finished"`
+	Started  time.Time         `json:"started,omitzero"`
+	Finished time.Time         `json:"finished,omitzero"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	Remove   bool              `json:"remove,omitempty"` // --rm
 	Cgroup   string            `json:"cgroup"`           // absolute in each hierarchy
@@ -50,9 +53,8 @@ type Record struct {
 	ExitCode int               `json:"exitCode"`
 	OOM      bool              `json:"oom,omitempty"`
 	Error    string            `json:"error,omitempty"`
+	Config   json.RawMessage   `json:"config"` // engine.ContainerConfig, as it was asked for
 }
-
-const namesDir = "containers/.names"
 
 // Store is the records below a data root and a run root.
 type Store struct{ root, run string }
@@ -60,109 +62,141 @@ type Store struct{ root, run string }
 // Open returns the store, without I/O.
 func Open(root, run string) *Store { return &Store{root, run} }
 
-// Dir returns the directory of a container's records.
-func (s *Store) Dir(id string, remove bool) string {
+func (s *Store) dir(remove bool) string {
 	if remove {
-		return filepath.Join(s.run, "containers", id)
+		return s.run + "/containers"
 	}
-	return filepath.Join(s.root, "containers", id)
+	return s.root + "/containers"
 }
+
+const suffix = ".json"
+
+func (s *Store) path(id string, remove bool) string { return s.dir(remove) + "/" + id + suffix }
+
+// FileName is a path that stands for a file of the container which exists
+// only as a mount; nothing is ever made there.
+func (s *Store) FileName(id, name string) string { return s.run + "/files/" + id + "/" + name }
+
+// linkText is the text of a name's link: 43 bytes, which ext4 keeps in the
+// inode. The 64 digits of the id itself would take a block, and a discard
+// when it is freed.
+func linkText(id string) string {
+	b, err := hex.DecodeString(id)
+	if err != nil {
+		return id
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func (s *Store) nameLink(name string) string { return s.root + "/containers/.names/" + name }
 
 // Reserve gives name to id. The error is Exists, naming the owner.
 func (s *Store) Reserve(name, id string) error {
-	dir := filepath.Join(s.root, namesDir)
-	link := filepath.Join(dir, name)
-	err := os.Symlink(id, link)
-	if errors.Is(err, unix.ENOENT) {
-		if err = os.MkdirAll(dir, 0o711); err == nil {
-			err = os.Symlink(id, link)
+	link := s.nameLink(name)
+	err := unix.Symlink(linkText(id), link)
+	if err == unix.ENOENT {
+		if err := os.MkdirAll(filepath.Dir(link), 0o711); err != nil {
+			return err
 		}
+		err = unix.Symlink(linkText(id), link)
 	}
-	if errors.Is(err, unix.EEXIST) {
-		owner, _ := os.Readlink(link)
-		return fault.New(fault.Exists, "name %q is in use by container %s", name, short(owner))
+	if err == unix.EEXIST {
+		return fault.New(fault.Exists, "name %q is in use by container %s", name, short(s.Owner(name)))
 	}
 	return err
 }
 
 // Owner returns the id that has the name, or "".
 func (s *Store) Owner(name string) string {
-	id, err := os.Readlink(filepath.Join(s.root, namesDir, name))
+	text, err := os.Readlink(s.nameLink(name))
 	if err != nil {
 		return ""
 	}
-	return id
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(b)
 }
 
-// Free gives the name back, if id has it.
-func (s *Store) Free(name, id string) error {
+// free gives the name back, if id has it.
+func (s *Store) free(name, id string) error {
 	if name == "" || s.Owner(name) != id {
 		return nil
 	}
-	err := os.Remove(filepath.Join(s.root, namesDir, name))
+	if err := unix.Unlink(s.nameLink(name)); err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// NameOf searches the names for the one that id has reserved. Only the
+// clean-up after a crash needs it.
+func (s *Store) NameOf(id string) string {
+	entries, err := os.ReadDir(filepath.Dir(s.nameLink("x")))
+	if err != nil {
+		return ""
+	}
+	for _, e := range entries {
+		if s.Owner(e.Name()) == id {
+			return e.Name()
+		}
+	}
+	return ""
+}
+
+// Create writes the first record of a container, in one write and without a
+// rename: a reader that comes between sees an empty file, which is none.
+func (s *Store) Create(r *Record) error {
+	b, err := r.encode()
+	if err != nil {
+		return err
+	}
+	path := s.path(r.ID, r.Remove)
+	err = fsatomic.CreateFile(path, b, 0o600)
 	if errors.Is(err, unix.ENOENT) {
-		return nil
+		if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+			return err
+		}
+		err = fsatomic.CreateFile(path, b, 0o600)
 	}
 	return err
 }
 
-// MakeDir makes the directory of a container's records.
-func (s *Store) MakeDir(id string, remove bool) (string, error) {
-	dir := s.Dir(id, remove)
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, unix.ENOENT) {
-		if err = os.MkdirAll(filepath.Dir(dir), 0o711); err == nil {
-			err = os.Mkdir(dir, 0o700)
-		}
-	}
-	return dir, err
-}
-
-// PutConfig writes config.json: the intent, once. Sync makes it durable.
-func (s *Store) PutConfig(id string, remove bool, config any) error {
-	b, err := json.Marshal(config)
-	if err != nil {
-		return err
-	}
-	return fsatomic.WriteFile(filepath.Join(s.Dir(id, remove), "config.json"), b, 0o600, fsatomic.Volatile)
-}
-
-// Put writes state.json.
+// Put replaces a record.
 func (s *Store) Put(r *Record) error {
-	r.Schema = Schema
-	b, err := json.Marshal(r)
+	b, err := r.encode()
 	if err != nil {
 		return err
 	}
-	return fsatomic.WriteFile(filepath.Join(s.Dir(r.ID, r.Remove), "state.json"), b, 0o600, fsatomic.Volatile)
+	return fsatomic.WriteFile(s.path(r.ID, r.Remove), b, 0o600, fsatomic.Volatile)
 }
 
-// Sync makes the records of a container survive a power cut. It is called
+func (r *Record) encode() ([]byte, error) {
+	r.Schema = Schema
+	return json.Marshal(r)
+}
+
+// Sync makes the record of a container survive a power cut. It is called
 // while the container runs: a start does not wait for the disk.
 func (s *Store) Sync(id string) error {
-	dir := s.Dir(id, false)
-	for _, name := range []string{"config.json", "state.json"} {
-		f, err := os.Open(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		_ = f.Close() // opened for reading
-		if err != nil {
-			return err
-		}
-	}
-	if err := fsatomic.SyncDir(dir); err != nil {
+	f, err := os.Open(s.path(id, false))
+	if err != nil {
 		return err
 	}
-	return fsatomic.SyncDir(filepath.Dir(dir))
+	err = f.Sync()
+	_ = f.Close() // opened for reading
+	if err != nil {
+		return err
+	}
+	return fsatomic.SyncDir(s.dir(false))
 }
 
 // Get reads the record of a full id.
 func (s *Store) Get(id string) (*Record, error) {
 	for _, remove := range []bool{false, true} {
-		b, err := os.ReadFile(filepath.Join(s.Dir(id, remove), "state.json"))
-		if errors.Is(err, unix.ENOENT) {
+		b, err := os.ReadFile(s.path(id, remove))
+		if errors.Is(err, unix.ENOENT) || err == nil && len(b) == 0 {
 			continue
 		}
 		if err != nil {
@@ -170,7 +204,7 @@ func (s *Store) Get(id string) (*Record, error) {
 		}
 		var r Record
 		if err := json.Unmarshal(b, &r); err != nil {
-			return nil, fault.New(fault.Internal, "container %s: state.json: %w", short(id), err)
+			return nil, fault.New(fault.Internal, "container %s: damaged record: %w", short(id), err)
 		}
 		if r.Schema > Schema {
 			return nil, fault.New(fault.Unsupported, "container %s: record of a newer tare (schema %d)", short(id), r.Schema)
@@ -181,17 +215,17 @@ func (s *Store) Get(id string) (*Record, error) {
 	return nil, fault.New(fault.NotFound, "no such container: %s", id)
 }
 
-// IDs lists all containers that have a directory.
+// IDs lists all containers that have a record.
 func (s *Store) IDs() ([]string, error) {
 	var ids []string
 	for _, remove := range []bool{false, true} {
-		entries, err := os.ReadDir(filepath.Dir(s.Dir("x", remove)))
+		entries, err := os.ReadDir(s.dir(remove))
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return nil, err
 		}
 		for _, e := range entries {
-			if !strings.HasPrefix(e.Name(), ".") {
-				ids = append(ids, e.Name())
+			if id, ok := strings.CutSuffix(e.Name(), suffix); ok && !strings.HasPrefix(id, ".") {
+				ids = append(ids, id)
 			}
 		}
 	}
@@ -200,8 +234,10 @@ func (s *Store) IDs() ([]string, error) {
 
 // Find resolves a name, an id or an unambiguous prefix of an id.
 func (s *Store) Find(ref string) (string, error) {
-	if id := s.Owner(ref); ref != "" && !strings.ContainsRune(ref, '/') && id != "" {
-		return id, nil
+	if ref != "" && !strings.Contains(ref, "/") {
+		if id := s.Owner(ref); id != "" {
+			return id, nil
+		}
 	}
 	ids, err := s.IDs()
 	if err != nil {
@@ -222,27 +258,12 @@ func (s *Store) Find(ref string) (string, error) {
 	return found, nil
 }
 
-// Delete removes the records of a container, and its name.
+// Delete removes the record of a container, and gives its name back.
 func (s *Store) Delete(id, name string, remove bool) error {
-	if err := os.RemoveAll(s.Dir(id, remove)); err != nil {
+	if err := unix.Unlink(s.path(id, remove)); err != nil && err != unix.ENOENT {
 		return err
 	}
-	return s.Free(name, id)
+	return s.free(name, id)
 }
 
 func short(id string) string { return id[:min(12, len(id))] }
-
-// NameOf searches the names for the one that id has reserved. Only the
-// clean-up after a crash needs it.
-func (s *Store) NameOf(id string) string {
-	entries, err := os.ReadDir(filepath.Join(s.root, namesDir))
-	if err != nil {
-		return ""
-	}
-	for _, e := range entries {
-		if s.Owner(e.Name()) == id {
-			return e.Name()
-		}
-	}
-	return ""
-}
