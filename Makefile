@@ -52,6 +52,10 @@ race: ## the tests of the packages with goroutines and processes, under -race
 test-vm: build ## the root tests again, on pure cgroup v2 in a virtual machine
 	@test/vm/test $(VM_PACKAGES)
 
+.PHONY: test-arm64
+test-arm64: ## the pure and the spawn tests on an emulated arm64 machine
+	@test/vm/arm64 || [ $$? = 77 ]
+
 .PHONY: bench
 bench: build ## measure tare next to crun, runc, podman and bubblewrap
 	$(GO) run ./bench $(BENCHFLAGS)
