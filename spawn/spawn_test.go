@@ -2,38 +2,11 @@ package spawn
 
 import (
 	"errors"
-	"os"
 	"testing"
 
 	"github.com/tare-engine/tare/plan"
 	"golang.org/x/sys/unix"
 )
-
-// run executes p to the end of the program and returns its exit code.
-func run(t *testing.T, p *plan.Plan, o Options) (int, error) {
-	t.Helper()
-	r, err := New(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if err := r.Host(o); err != nil {
-		return 0, err
-	}
-	proc, err := r.Clone(o)
-	if err != nil {
-		return 0, err
-	}
-	defer proc.Release()
-	if err := r.WaitExec(); err != nil {
-		return 0, err
-	}
-	st, err := proc.Wait()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st.ExitCode(), nil
-}
 
 func TestExitCode(t *testing.T) {
 	p := plan.New()
@@ -81,34 +54,42 @@ func TestSlotsAndConditions(t *testing.T) {
 	}
 }
 
-func TestExecErrors(t *testing.T) {
-	dir := t.TempDir()
-	noexec := dir + "/noexec"
-	if err := os.WriteFile(noexec, []byte("x"), 0o644); err != nil {
-		t.Fatal(err)
+// A slot that no call has set is neither a descriptor nor an errno.
+func TestUnsetSlot(t *testing.T) {
+	p := plan.New()
+	p.Begin("slots")
+	host := p.HostSlot("never set")
+	root := p.Openat2(plan.OnHost, "root", plan.CWD, "/", unix.O_PATH, 0, 0)
+	never := p.Openat2(plan.InChild, "not run", plan.CWD, "/", unix.O_PATH, 0, 0, plan.When(plan.IfErr, root))
+	fail := func(side plan.Side, o plan.Opt) { p.Call(side, unix.SYS_FCHDIR, []plan.Arg{plan.Int(-1)}, o) }
+	for _, c := range []plan.Cond{plan.IfOK, plan.IfErr} {
+		fail(plan.OnHost, plan.When(c, host))
+		fail(plan.InChild, plan.When(c, host))
+		fail(plan.InChild, plan.When(c, never))
 	}
-	text := dir + "/text"
-	if err := os.WriteFile(text, []byte("x"), 0o755); err != nil {
-		t.Fatal(err)
+	p.Note("use of an unset slot")
+	p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{never.Arg()})
+	_, err := run(t, p, Options{})
+	if want := "use of an unset slot: bad file descriptor (step slots)"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
-	for _, tt := range []struct {
-		name string
-		path []string
-		want unix.Errno
-	}{
-		{"not found", []string{dir + "/no"}, unix.ENOENT},
-		{"not found in PATH", []string{dir + "/no", "/dev/null/no"}, unix.ENOENT},
-		{"not executable", []string{noexec}, unix.EACCES},
-		{"not executable in PATH", []string{noexec, dir + "/no"}, unix.EACCES},
-		{"bad format", []string{text}, unix.ENOEXEC},
-	} {
+}
+
+func TestUnexpectedResult(t *testing.T) {
+	for _, side := range []plan.Side{plan.OnHost, plan.InChild} {
 		p := plan.New()
-		p.Begin("exec")
-		p.Exec(tt.path, []string{"x"}, nil)
-		_, err := run(t, p, Options{})
-		var e *OpError
-		if !errors.As(err, &e) || e.Errno != tt.want || !e.IsExec() {
-			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
+		p.Begin("want")
+		null := p.Openat2(side, "null", plan.CWD, "/dev/null", unix.O_RDONLY, 0, 0)
+		p.Call(side, unix.SYS_FCNTL, []plan.Arg{null.Arg(), plan.Int(unix.F_GETFD), plan.Int(0)}, plan.Want(7))
+		if _, err := run(t, p, Options{}); !errors.Is(err, unix.EINVAL) {
+			t.Errorf("fcntl: error %v, want EINVAL", err)
+		}
+		p = plan.New()
+		p.Begin("want")
+		null = p.Openat2(side, "null", plan.CWD, "/dev/null", unix.O_RDONLY, 0, 0)
+		p.Call(side, unix.SYS_READ, []plan.Arg{null.Arg(), p.Bytes(make([]byte, 8)), plan.Int(1)}, plan.Want(1))
+		if _, err := run(t, p, Options{}); !errors.Is(err, unix.EPIPE) {
+			t.Errorf("read: error %v, want EPIPE", err)
 		}
 	}
 }
