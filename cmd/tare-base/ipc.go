@@ -15,7 +15,6 @@ const (
 	ipcCreat = 0o1000
 	ipcExcl  = 0o2000
 	ipcRmid  = 0
-	ipc64    = 0x100
 )
 
 // runIpcs prints the System V objects of this IPC namespace.
@@ -158,7 +157,7 @@ func ipcKinds(key uintptr, name *byte) []ipcKind {
 	return []ipcKind{
 		{
 			"msg", func(f uintptr) (uintptr, unix.Errno) { return call(unix.SYS_MSGGET, key, f, 0) },
-			func(id uintptr) unix.Errno { _, e := call(unix.SYS_MSGCTL, id, ipcRmid|ipc64, 0); return e },
+			func(id uintptr) unix.Errno { _, e := call(unix.SYS_MSGCTL, id, ipcRmid, 0); return e },
 		},
 		{
 			"sem", func(f uintptr) (uintptr, unix.Errno) {
@@ -168,7 +167,7 @@ func ipcKinds(key uintptr, name *byte) []ipcKind {
 				}
 				return call(unix.SYS_SEMGET, key, n, f)
 			},
-			func(id uintptr) unix.Errno { _, e := call(unix.SYS_SEMCTL, id, 0, ipcRmid|ipc64); return e },
+			func(id uintptr) unix.Errno { _, e := call(unix.SYS_SEMCTL, id, 0, ipcRmid); return e },
 		},
 		{
 			"shm", func(f uintptr) (uintptr, unix.Errno) {
@@ -178,7 +177,7 @@ func ipcKinds(key uintptr, name *byte) []ipcKind {
 				}
 				return call(unix.SYS_SHMGET, key, n, f)
 			},
-			func(id uintptr) unix.Errno { _, e := call(unix.SYS_SHMCTL, id, ipcRmid|ipc64, 0); return e },
+			func(id uintptr) unix.Errno { _, e := call(unix.SYS_SHMCTL, id, ipcRmid, 0); return e },
 		},
 		{
 			"mqueue", func(f uintptr) (uintptr, unix.Errno) {
