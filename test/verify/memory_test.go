@@ -28,60 +28,68 @@ func TestMemory(t *testing.T) {
 		t.Errorf("16 MB with a limit of 48: exit code %d, want 0\n%s%s", res.Code, res.Out, res.Err)
 	}
 
-	// The neighbour of the process that is killed lives, in the same
-	// container as outside, and tells.
+	// The neighbours of the process that is killed live: another container,
+	// and on cgroup v1 (v2 kills a container as a whole) the shell that waits
+	// for it.
 	neighbour := r.Start(t, "run", "--rm", "-i", "tare/base", "sh", "-c", "echo ready; read x; echo $x")
 	c := r.Start(t, "run", "--rm", "-i", "-m", flag, "tare/base", "sh", "-c",
-		"echo ready; stress -q --vm 1 --vm-bytes 256m --vm-keep --timeout 60; echo $?; read x")
-	if code := c.Line(); code != "137" {
-		t.Errorf("exit code inside %s, want 137", code)
+		"echo ready; read x; stress -q --vm 1 --vm-bytes 256m --vm-keep --timeout 60; echo $?; read x")
+	limits(t, r, c, flag)
+	write(t, c, "go\n")
+	if r.V2("memory") {
+		if res := c.Wait(); res.Code != 137 {
+			t.Errorf("%+v, want exit code 137", res)
+		}
+		if events := c.ParentFile("memory", "memory.events"); !strings.Contains(events, "oom_kill ") || strings.Contains(events, "oom_kill 0") {
+			t.Errorf("memory.events of the parent: %q, want kills", events)
+		}
+	} else {
+		if code := c.Line(); code != "137" {
+			t.Errorf("exit code inside %s, want 137", code)
+		}
+		used(t, c, limit)
+		c.Wait()
 	}
-	swapped(t, r, c, limit)
-	c.Wait()
-	if _, err := neighbour.In.Write([]byte("alive\n")); err != nil {
-		t.Fatal(err)
-	}
+	write(t, neighbour, "alive\n")
 	if res := neighbour.Wait(); res.Out != "alive\n" || res.Code != 0 {
 		t.Errorf("the neighbour: %+v", res)
 	}
 }
 
-// swapped checks the limits and what was used, in a container that had wanted
-// more memory than there is.
-func swapped(t *testing.T, r *rig.Rig, c *rig.Container, limit int) {
+func write(t *testing.T, c *rig.Container, s string) {
 	t.Helper()
-	if !r.V2("memory") {
-		if got := c.File("memory", "memory.limit_in_bytes"); got != strconv.Itoa(limit) {
-			t.Errorf("memory.limit_in_bytes is %s", got)
-		}
-		if n, err := strconv.Atoi(c.File("memory", "memory.max_usage_in_bytes")); err != nil || n > limit || n < limit/2 {
-			t.Errorf("most memory used: %d, limit %d (%v)", n, limit, err)
-		}
-		if _, err := os.Stat(c.Path("memory", "memory.memsw.limit_in_bytes")); err != nil {
-			t.Log("this kernel does not account swap")
-			return
-		}
-		if got := c.File("memory", "memory.memsw.limit_in_bytes"); got != strconv.Itoa(limit) {
-			t.Errorf("memory.memsw.limit_in_bytes is %s, want as much as without swap", got)
-		}
-		for _, l := range lines(c.File("memory", "memory.stat")) {
-			if n, ok := strings.CutPrefix(l, "swap "); ok && n != "0" {
-				t.Errorf("%s bytes in swap", n)
-			}
-		}
-		return
+	if _, err := c.In.Write([]byte(s)); err != nil {
+		t.Fatal(err)
 	}
-	if got := c.File("memory", "memory.max"); got != strconv.Itoa(limit) {
-		t.Errorf("memory.max is %s", got)
+}
+
+// limits checks the limits of memory and of swap.
+func limits(t *testing.T, r *rig.Rig, c *rig.Container, limit string) {
+	t.Helper()
+	files := map[string]string{"memory.limit_in_bytes": limit, "memory.memsw.limit_in_bytes": limit}
+	if r.V2("memory") {
+		files = map[string]string{"memory.max": limit, "memory.swap.max": "0"}
 	}
-	if events := c.File("memory", "memory.events"); !strings.Contains(events, "oom_kill 1") {
-		t.Errorf("memory.events: %q, want one kill", events)
+	for name, want := range files {
+		if _, err := os.Stat(c.Path("memory", name)); err != nil {
+			t.Logf("no %s: this kernel does not account swap", name)
+			continue
+		}
+		if got := c.File("memory", name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
 	}
-	if _, err := os.Stat(c.Path("memory", "memory.swap.max")); err != nil {
-		t.Log("this kernel does not account swap")
-		return
+}
+
+// used checks what a container has used that had wanted more, on cgroup v1.
+func used(t *testing.T, c *rig.Container, limit int) {
+	t.Helper()
+	if n, err := strconv.Atoi(c.File("memory", "memory.max_usage_in_bytes")); err != nil || n > limit || n < limit/2 {
+		t.Errorf("most memory used: %d, limit %d (%v)", n, limit, err)
 	}
-	if limit, used := c.File("memory", "memory.swap.max"), c.File("memory", "memory.swap.current"); limit != "0" || used != "0" {
-		t.Errorf("swap: limit %s, used %s, want none", limit, used)
+	for _, l := range lines(c.File("memory", "memory.stat")) {
+		if n, ok := strings.CutPrefix(l, "swap "); ok && n != "0" {
+			t.Errorf("%s bytes in swap", n)
+		}
 	}
 }

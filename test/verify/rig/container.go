@@ -155,3 +155,14 @@ func (c *Container) File(controller, name string) string {
 	}
 	return strings.TrimSpace(string(b))
 }
+
+// ParentFile reads a file of the parent of the container's cgroup, which is
+// there after the container's end.
+func (c *Container) ParentFile(controller, name string) string {
+	c.t.Helper()
+	b, err := os.ReadFile(filepath.Dir(filepath.Dir(c.Path(controller, name))) + "/" + name)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
