@@ -105,9 +105,3 @@ func (p *Plan) Vector(list []string) Arg {
 func (p *Plan) Pointer(in Arg, off int, to Arg) {
 	p.Relocs = append(p.Relocs, Reloc{p.Mem[in.val].Off + int32(off), int32(to.val)})
 }
-
-// text returns memory piece i when it is a string.
-func (p *Plan) text(i int) string {
-	m := p.Mem[i]
-	return string(p.Data[m.Off : m.Off+m.Len])
-}

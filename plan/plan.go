@@ -141,21 +141,25 @@ type Plan struct {
 	Mem    []Mem
 	Relocs []Reloc
 
+	Flags  uint64 // CLONE_NEW*, for clone3
+	Cgroup Slot   // directory for CLONE_INTO_CGROUP, if not 0
+
 	slots  []slotInfo
 	note   string
 	forked Arg // where the kernel writes the pid of the process that a Fork op makes
 	err    error
 }
 
-// New returns an empty plan.
+// New returns an empty plan with room for the calls of an ordinary container,
+// of which there are about 400.
 func New() *Plan {
 	return &Plan{
 		Steps: make([]string, 0, 64),
-		slots: make([]slotInfo, 1, 96),
-		Child: make([]Op, 0, 224),
+		slots: make([]slotInfo, 1, 288),
+		Child: make([]Op, 0, 448),
 		Host:  make([]Op, 0, 64),
-		Data:  make([]byte, 0, 14<<10),
-		Mem:   make([]Mem, 0, 320),
+		Data:  make([]byte, 0, 24<<10),
+		Mem:   make([]Mem, 0, 768),
 	}
 }
 

@@ -26,10 +26,10 @@ type cloneArgs struct {
 //go:noescape
 func clone(args *cloneArgs, size, arena uintptr) uintptr
 
-// Options are what the clone itself needs.
+// Options are what a run needs apart from the plan.
 type Options struct {
-	Flags  uint64    // CLONE_NEW*, created with the child
-	Cgroup plan.Slot // directory for CLONE_INTO_CGROUP; 0 for none
+	Flags  uint64    // for clone3, besides the plan's
+	Cgroup plan.Slot // instead of the plan's
 
 	// After, if set, is called after every host op with its index, and after
 	// the clone with the number of host ops. Crash tests kill there.
@@ -150,13 +150,13 @@ func (r *Run) Clone(o Options) (Process, error) {
 	r.arena.encode(r.plan, r.first)
 
 	args := cloneArgs{
-		flags:      o.Flags | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_PIDFD,
+		flags:      r.plan.Flags | o.Flags | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_PIDFD,
 		pidfd:      uint64(r.arena.base) + hdrPidfd,
 		exitSignal: uint64(unix.SIGCHLD),
 	}
-	if o.Cgroup != 0 {
+	if s := max(r.plan.Cgroup, o.Cgroup); s != 0 {
 		args.flags |= unix.CLONE_INTO_CGROUP
-		args.cgroup = uint64(r.arena.slot(o.Cgroup))
+		args.cgroup = uint64(r.arena.slot(s))
 	}
 	ret := int(clone(&args, unsafe.Sizeof(args), r.arena.base))
 	if ret < 0 {
