@@ -7,7 +7,6 @@ import (
 
 	"github.com/tare-engine/tare/monitor"
 	tareruntime "github.com/tare-engine/tare/runtime"
-	"github.com/tare-engine/tare/spawn"
 	"github.com/tare-engine/tare/state"
 	"golang.org/x/sys/unix"
 )
@@ -80,7 +79,7 @@ type run struct {
 	streams   *monitor.Streams
 	container *tareruntime.Container
 	terminal  *monitor.Terminal
-	stopSig   func()
+	signals   *monitor.Signals
 }
 
 // create makes the container up to its start gate. On error nothing is left.
@@ -179,12 +178,10 @@ func (d *draft) command() []string {
 // start lets the program run.
 func (r *run) start() (err error) {
 	e, c := r.e, r.d.config
-	stop := func() {}
-	if r.o.SigProxy {
-		stop = monitor.Forward(r.container.Process.Signal)
+	if r.signals, err = monitor.Catch(r.o.SigProxy, c.Tty); err != nil {
+		r.container.Abandon()
 	}
-	r.stopSig = stop
-	if c.Tty {
+	if err == nil && c.Tty {
 		size := c.HostConfig.ConsoleSize
 		r.terminal, err = monitor.OpenTerminal(r.container.Console, r.o.In, r.o.Out, uint16(size[0]), uint16(size[1]))
 		if err != nil {
@@ -195,7 +192,6 @@ func (r *run) start() (err error) {
 		err = r.container.Start()
 	}
 	if err != nil {
-		stop()
 		if r.terminal != nil {
 			r.terminal.Finish()
 		}
@@ -233,41 +229,39 @@ func (r *run) failed(err error) error {
 func (r *run) finish() (int, error) {
 	e, c := r.e, r.d.config
 	// What can wait is done while the container works.
-	idle := make(chan error, 1)
-	go func() {
-		err := e.snapshots.Tidy()
-		if !c.HostConfig.AutoRemove {
-			err = errors.Join(err, e.state.Sync(r.d.id))
-		}
-		idle <- err
-	}()
-	status, err := r.container.Process.Wait()
-	r.stopSig()
+	err := e.snapshots.Tidy()
+	if !c.HostConfig.AutoRemove {
+		err = errors.Join(err, e.state.Sync(r.d.id))
+	}
+	resize := func() {}
+	if r.terminal != nil {
+		resize = r.terminal.Resize
+	}
+	status, werr := r.signals.Wait(r.container.Process, resize)
 	if r.terminal != nil {
 		r.terminal.Finish()
 	}
 	if r.streams != nil {
 		r.streams.Wait()
 	}
-	if err != nil {
-		return ExitEngine, err
+	if werr != nil {
+		return ExitEngine, werr
 	}
 	r.container.Process.Release()
-	err = <-idle
 	r.record.Exited, r.record.Finished, r.record.ExitCode = true, now(), status.ExitCode()
-	if status.Signal == unix.SIGKILL {
+	if status.Signal == unix.SIGKILL && r.container.Group != nil {
 		if n, oerr := r.container.Group.OOMKills(); oerr == nil {
 			r.record.OOM = n > 0
 		}
 	}
-	err = errors.Join(err, r.end())
-	if err != nil {
-		return ExitEngine, err
+	// The program has run: its exit code is the answer, whatever else happens.
+	for _, e := range []error{err, r.end()} {
+		if e != nil && r.o.Warn != nil {
+			r.o.Warn(e.Error())
+		}
 	}
-	return exit(status), nil
+	return status.ExitCode(), nil
 }
-
-func exit(s spawn.Status) int { return s.ExitCode() }
 
 // end removes what a stopped container does not need: its cgroup, and with
 // --rm everything.

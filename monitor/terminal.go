@@ -3,7 +3,6 @@ package monitor
 import (
 	"io"
 	"os"
-	"os/signal"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -14,7 +13,7 @@ type Terminal struct {
 	master  *os.File
 	in, out *os.File
 	old     *term.State
-	winch   chan os.Signal
+	started bool
 	done    chan struct{}
 }
 
@@ -35,6 +34,9 @@ func OpenTerminal(master, in, out *os.File, rows, cols uint16) (*Terminal, error
 	return t, nil
 }
 
+// Resize follows the caller's terminal.
+func (t *Terminal) Resize() { t.resize() }
+
 // resize gives the pty the caller's terminal's size.
 func (t *Terminal) resize() bool {
 	for _, f := range []*os.File{t.out, t.in} {
@@ -48,16 +50,10 @@ func (t *Terminal) resize() bool {
 	return false
 }
 
-// Start begins to copy, and follows changes of size.
+// Start begins to copy.
 func (t *Terminal) Start() {
-	t.winch = make(chan os.Signal, 1)
-	signal.Notify(t.winch, unix.SIGWINCH)
-	t.resize() // it may have changed before Notify
-	go func() {
-		for range t.winch {
-			t.resize()
-		}
-	}()
+	t.started = true
+	t.resize() // it may have changed before SIGWINCH was caught
 	if t.in != nil {
 		go func() { _, _ = io.Copy(t.master, t.in) }()
 	}
@@ -72,10 +68,8 @@ func (t *Terminal) Start() {
 // called when the container's first process has ended; others may hold the
 // pty for as long as its pid namespace is being torn down.
 func (t *Terminal) Finish() {
-	if t.winch != nil {
+	if t.started {
 		<-t.done
-		signal.Stop(t.winch)
-		close(t.winch)
 	}
 	t.Restore()
 	_ = t.master.Close()
