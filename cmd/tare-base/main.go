@@ -45,6 +45,9 @@ func main() {
 		os.Exit(1)
 	}
 	run, ok := find(name)
+	if name == "tare-init" {
+		run, ok = runInit, true
+	}
 	if !ok {
 		fmt.Fprintf(os.Stderr, "tare-base: %s: applet not found\n", name)
 		os.Exit(127)

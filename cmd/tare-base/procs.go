@@ -70,6 +70,12 @@ func readProcess(pid int) (process, bool) {
 	}
 	cmd, _ := os.ReadFile(dir + "/cmdline")
 	pr.args = strings.TrimSpace(string(bytes.ReplaceAll(cmd, []byte{0}, []byte{' '})))
+	pr.args = strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' ' // one process, one line
+		}
+		return r
+	}, pr.args)
 	if pr.args == "" {
 		pr.args = "[" + pr.comm + "]"
 	}

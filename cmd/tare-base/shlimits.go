@@ -68,7 +68,7 @@ func ulimit(hc interp.HandlerContext, args []string) int {
 func getLimit(k limitKind) (syscall.Rlimit, error) {
 	var l syscall.Rlimit
 	err := syscall.Getrlimit(k.resource, &l)
-	if k.resource == unix.RLIMIT_NOFILE && l.Cur == l.Max {
+	if k.resource == unix.RLIMIT_NOFILE && l.Cur >= l.Max-1 {
 		l.Cur = min(nofile.Soft, l.Max) // what children get, not what Go raised
 	}
 	return l, err
