@@ -15,7 +15,7 @@ import (
 // Tests that need the kernel run in this process tree's own cgroup parent,
 // with data and run roots of their own.
 
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 { //nolint:forbidigo // a test may ask
 		t.Skip("needs root")
@@ -28,7 +28,7 @@ func needRoot(t *testing.T) {
 func testParent() string { return fmt.Sprintf("/tare-test-%d", os.Getpid()) }
 
 // testEngine opens an engine below a new directory, with an image "bb".
-func testEngine(t *testing.T) *Engine {
+func testEngine(t testing.TB) *Engine {
 	t.Helper()
 	needRoot(t)
 	dir := t.TempDir()
@@ -49,7 +49,7 @@ func testEngine(t *testing.T) *Engine {
 	return e
 }
 
-func importBusybox(t *testing.T, e *Engine) {
+func importBusybox(t testing.TB, e *Engine) {
 	t.Helper()
 	tree := t.TempDir()
 	for _, d := range []string{"bin", "proc", "sys", "dev", "etc", "tmp", "root"} {
