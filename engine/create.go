@@ -196,11 +196,24 @@ func (e *Engine) make(d *draft) error {
 		}
 	}
 	if d.image != nil {
-		if _, err := e.snapshots.Prepare(d.id, parentOf(d.image), c.HostConfig.AutoRemove); err != nil {
+		p, l := parentOf(d.image), d.composed.Spec.Linux
+		p.UID, p.GID = hostID(l.UIDMappings, p.UID), hostID(l.GIDMappings, p.GID)
+		if _, err := e.snapshots.Prepare(d.id, p, c.HostConfig.AutoRemove); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// hostID is the host's number for an ID of the container, whose user namespace
+// has the mappings, if it has any.
+func hostID[ID int | uint32](mappings []specs.LinuxIDMapping, id ID) ID {
+	for _, m := range mappings {
+		if n := uint32(id); n >= m.ContainerID && n-m.ContainerID < m.Size {
+			return ID(m.HostID + n - m.ContainerID)
+		}
+	}
+	return id
 }
 
 // name reserves the container's name, or one that is free.

@@ -126,10 +126,11 @@ func Create(cfg Config) (c *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c = &Container{run: run, env: e, plan: e.p}
+	made := &Container{run: run, env: e, plan: e.p}
+	c = made
 	defer func() {
-		if err != nil {
-			c.abandon()
+		if err != nil { // c is nil then
+			made.abandon()
 		}
 	}()
 	o := spawn.Options{Flags: e.cloneFlags, Cgroup: e.unified}

@@ -1,8 +1,6 @@
 package runtime
 
 import (
-	"strings"
-
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
 	"github.com/tare-engine/tare/snapshot"
@@ -44,6 +42,8 @@ var errIdmapLayers = fault.New(fault.Unsupported,
 	"mount root file system: an overlay with id-mapped layers needs Linux 6.14")
 
 func (e *env) overlayHost(r *snapshot.Mount) error {
+	// The upper directory is not mapped: overlay itself, which writes as the
+	// host's root, would have no id in it. It belongs to the container's root.
 	var idmap plan.Slot
 	if e.cfg.IdmapRoot && ownUserNS(e.spec) {
 		idmap = e.idmapSlot(e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings)
@@ -54,13 +54,13 @@ func (e *env) overlayHost(r *snapshot.Mount) error {
 		case snapshot.SetFlag:
 			e.p.FsFlag(plan.OnHost, fs, c.Key)
 		case snapshot.SetString:
-			if idmap != 0 && strings.HasSuffix(strings.TrimSuffix(c.Key, "+"), "dir") {
+			if idmap != 0 && c.Key == "lowerdir+" {
 				return errIdmapLayers
 			}
 			e.p.FsString(plan.OnHost, fs, c.Key, c.Value)
 		case snapshot.SetFD:
 			var dir plan.Slot
-			if idmap != 0 {
+			if idmap != 0 && c.Key == "lowerdir+" {
 				dir = e.p.OpenTree(plan.OnHost, c.Key, plan.CWD, c.Open, false)
 				e.p.MountSetattr(plan.OnHost, dir.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_IDMAP, UserNS: idmap})
 			} else {
