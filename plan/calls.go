@@ -140,6 +140,20 @@ func (p *Plan) StoreSlot(side Side, in Arg, off int, s Slot) {
 	p.Call(side, Store, []Arg{at, s.Arg()})
 }
 
+// LoadSlot reads the 32 bits at offset off of the memory in.
+func (p *Plan) LoadSlot(side Side, name string, in Arg, off int, opts ...Opt) Slot {
+	return p.Open(side, name, Load, []Arg{p.piece(int(p.Mem[in.val].Off)+off, 4, MemBytes)}, opts...)
+}
+
+// ModeOf returns the type and permission bits of the file that fd stands for.
+func (p *Plan) ModeOf(side Side, fd Slot, opts ...Opt) Slot {
+	// struct statx is the same on every architecture; stx_mode is a u16 at 28,
+	// with zeros behind it.
+	buf := p.Bytes(make([]byte, 256))
+	p.Call(side, unix.SYS_STATX, []Arg{fd.Arg(), p.Str(""), Int(unix.AT_EMPTY_PATH), Int(unix.STATX_MODE), buf}, opts...)
+	return p.LoadSlot(side, "mode", buf, 28, opts...)
+}
+
 // Prctl appends a prctl call.
 func (p *Plan) Prctl(side Side, option int, a2, a3 uint64, opts ...Opt) {
 	p.Call(side, unix.SYS_PRCTL, []Arg{Int(option), Int(a2), Int(a3), Int(0), Int(0)}, opts...)

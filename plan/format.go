@@ -39,8 +39,8 @@ func (p *Plan) formatOps(b *bufio.Writer, side string, ops []Op) {
 		}
 		note, step = op.Note, int(op.Step)
 		lines := []string{p.FormatOp(op)}
-		if op.Do != nil {
-			lines = op.Do.Text
+		if op.Do != nil && op.Do.Text != nil {
+			lines = op.Do.Text()
 		}
 		for _, line := range lines {
 			fmt.Fprintf(b, "%-5s %4d %-13s %s\n", side, i, p.StepName(op), oneLine(line))
@@ -90,7 +90,10 @@ func (p *Plan) label(s Slot) string {
 // FormatOp prints one call.
 func (p *Plan) FormatOp(op *Op) string {
 	if op.Do != nil {
-		return strings.Join(op.Do.Text, "; ")
+		if op.Do.Text == nil {
+			return "..."
+		}
+		return strings.Join(op.Do.Text(), "; ")
 	}
 	c := callOf(op.Nr)
 	if c.name == "" {

@@ -62,7 +62,9 @@ var calls = [...]call{
 	{unix.SYS_UMOUNT2, "umount2", "sU"},
 	{unix.SYS_UNSHARE, "unshare", "N"},
 	{unix.SYS_WRITE, "write", "fpd"},
+	{unix.SYS_STATX, "statx", "fsAxp"},
 	{Store, "store", "pd"},
+	{Load, "load", "p"},
 }
 
 func callOf(nr uint32) call {

@@ -73,6 +73,11 @@ const AnyErrno = syscall.Errno(0xffff)
 // structure, for instance a control message.
 const Store = 0xffff0001
 
+// Load is a pseudo system call: its result is the 32 bits of memory that
+// operand 0 points at. It picks a field out of what an earlier call filled
+// in, for instance a file's mode.
+const Load = 0xffff0002
+
 // Op is one system call. Plans hold hundreds of them, and a page fault costs
 // more than ten calls: the struct is packed.
 type Op struct {
@@ -98,7 +103,7 @@ type Op struct {
 // time, is inherent.
 type Action struct {
 	Run  func(Slots) error
-	Text []string // what it does, a line for each call
+	Text func() []string // what it does, a line for each call; for printing only
 }
 
 // Arg returns operand i.
@@ -350,9 +355,12 @@ func (p *Plan) Open(side Side, name string, nr uintptr, args []Arg, opts ...Opt)
 }
 
 // Do appends a host action that is more than one system call.
-func (p *Plan) Do(text []string, fn func(Slots) error) {
+func (p *Plan) Do(text func() []string, fn func(Slots) error) {
 	p.Host = append(p.Host, Op{Step: p.step(), want: -1, Do: &Action{fn, text}, Note: p.note})
 }
+
+// Text is a fixed text for Do.
+func Text(lines ...string) func() []string { return func() []string { return lines } }
 
 // StepName returns the name of the step that op belongs to.
 func (p *Plan) StepName(op *Op) string { return p.Steps[op.Step] }

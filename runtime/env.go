@@ -131,14 +131,28 @@ func clean(dest string) string {
 // (dir) or the empty file that is missing. It runs in the child, after the
 // mounts before it: no link of the image or of a volume leads outside.
 func (e *env) target(dest string, dir bool, mode uint32) plan.Slot {
+	return e.complete(e.find(dest, dir), dest, dir, mode)
+}
+
+// find adds the op that opens dest inside the root if it is there.
+func (e *env) find(dest string, dir bool) plan.Slot {
 	rel := clean(dest)
 	flags := unix.O_PATH
 	if dir {
 		flags |= unix.O_DIRECTORY
 	}
-	t := e.p.Openat2(plan.InChild, rel, e.root.Arg(), rel, flags, 0, plan.InRoot, plan.OK(unix.ENOENT))
+	return e.p.Openat2(plan.InChild, rel, e.root.Arg(), rel, flags, 0, plan.InRoot, plan.OK(unix.ENOENT))
+}
+
+// complete adds the ops that make what find did not find.
+func (e *env) complete(t plan.Slot, dest string, dir bool, mode uint32) plan.Slot {
+	rel := clean(dest)
 	if rel == "." {
 		return t
+	}
+	flags := unix.O_PATH
+	if dir {
+		flags |= unix.O_DIRECTORY
 	}
 	e.makeTarget(t, rel, dir, mode)
 	e.p.OpenInto(plan.InChild, t, e.root.Arg(), rel, flags, plan.InRoot, plan.When(plan.IfErr, t))

@@ -46,7 +46,7 @@ func (e *env) newGate(name string, work func(spawn.Process) error) plan.Slot {
 // pipe adds a host action that makes a pipe whose read end is the slot.
 func (e *env) pipe(name string, keep func(write int)) plan.Slot {
 	read := e.p.HostSlot(name)
-	e.p.Do([]string{"pipe2([" + name + ", write end], O_CLOEXEC)"}, func(s plan.Slots) error {
+	e.p.Do(func() []string { return []string{"pipe2([" + name + ", write end], O_CLOEXEC)"} }, func(s plan.Slots) error {
 		var fd [2]int
 		if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
 			return fmt.Errorf("pipe %s: %w", name, err)

@@ -72,6 +72,16 @@ var mountFlags = []mountFlag{
 	{"rsymfollow", 0, unix.MOUNT_ATTR_NOSYMFOLLOW, true},
 }
 
+// has reports whether a data option is set.
+func (o *mountOptions) has(key string) bool {
+	for _, d := range o.data {
+		if k, _, _ := strings.Cut(d, "="); k == key {
+			return true
+		}
+	}
+	return false
+}
+
 func parseMountOptions(m *specs.Mount) (mountOptions, error) {
 	var o mountOptions
 	o.bind = m.Type == "bind"

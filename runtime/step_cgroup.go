@@ -30,15 +30,20 @@ func cgroupHost(e *env) error {
 	if err := e.checkMissing(set.Missing); err != nil {
 		return err
 	}
-	var text []string
 	for _, a := range set.Actions {
-		text = append(text, a.String())
 		switch a.Kind { //nolint:exhaustive // only what opens a descriptor
 		case cgroup.Tasks:
 			e.tasks = append(e.tasks, e.p.HostSlot("tasks:"+a.Path))
 		case cgroup.Unified:
 			e.unified = e.p.HostSlot("cgroup2")
 		}
+	}
+	text := func() []string {
+		lines := make([]string, len(set.Actions))
+		for i, a := range set.Actions {
+			lines[i] = a.String()
+		}
+		return lines
 	}
 	e.p.Do(text, func(s plan.Slots) error {
 		var after func(int)

@@ -16,7 +16,7 @@ func hasTerminal(s *specs.Spec) bool { return s.Process.Terminal }
 func consoleHost(e *env) error {
 	e.consoleEnd = e.p.HostSlot("console socket")
 	e.console = 0 // known when the host action has run
-	e.p.Do([]string{"socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_CLOEXEC, 0, [console socket, engine's end])"}, func(s plan.Slots) error {
+	e.p.Do(plan.Text("socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_CLOEXEC, 0, [console socket, engine's end])"), func(s plan.Slots) error {
 		fd, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return fmt.Errorf("console socket: %w", err)

@@ -84,7 +84,11 @@ func mountsChild(e *env) error {
 			if err != nil {
 				return err
 			}
-			t := e.target(m.Destination, dir, 0o755)
+			mode := uint32(0o644)
+			if dir {
+				mode = 0o755
+			}
+			t := e.target(m.Destination, dir, mode)
 			e.p.MoveMount(plan.InChild, e.binds[i].Arg(), t.Arg())
 		case m.Type == "cgroup" || m.Type == "cgroup2":
 			err = e.mountCgroup(m, &o)
@@ -122,8 +126,18 @@ func (e *env) mountFS(m *specs.Mount, o *mountOptions) error {
 	} else {
 		mnt = e.newFS(m, o)
 	}
-	t := e.target(m.Destination, true, 0o755)
+	t := e.find(m.Destination, true)
+	var mode plan.Slot
+	if m.Type == "tmpfs" && !o.has("mode") {
+		// The kernel's default is 1777 whatever lies below; an image's /run
+		// is 0755 and stays so. A new directory gets the default.
+		mode = e.p.ModeOf(plan.InChild, t, plan.When(plan.IfOK, t))
+	}
+	e.complete(t, m.Destination, true, 0o755)
 	e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
+	if mode != 0 {
+		e.p.Call(plan.InChild, unix.SYS_FCHMODAT, []plan.Arg{mnt.Arg(), e.p.Str("."), mode.Arg()}, plan.When(plan.IfOK, mode))
+	}
 	if o.propagation != 0 {
 		e.p.MountSetattr(plan.InChild, mnt.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
 	}
@@ -148,7 +162,6 @@ func (e *env) newFS(m *specs.Mount, o *mountOptions) plan.Slot {
 		source = m.Type
 	}
 	e.p.FsString(plan.InChild, fs, "source", source)
-	mode := false
 	for _, d := range o.data {
 		key, value, ok := strings.Cut(d, "=")
 		if ok {
@@ -156,12 +169,6 @@ func (e *env) newFS(m *specs.Mount, o *mountOptions) plan.Slot {
 		} else if m.Type != "devpts" || key != "newinstance" {
 			e.p.FsFlag(plan.InChild, fs, key)
 		}
-		mode = mode || key == "mode"
-	}
-	if m.Type == "tmpfs" && !mode {
-		// The kernel's default is 1777 whatever lies below; an image's
-		// /run is 0755.
-		e.p.FsString(plan.InChild, fs, "mode", "755")
 	}
 	if m.Type == "tmpfs" || m.Type == "devpts" || m.Type == "mqueue" {
 		e.label(plan.InChild, fs)

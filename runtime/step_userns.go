@@ -82,7 +82,7 @@ func idmapFD(uids, gids []specs.LinuxIDMapping) (int, error) {
 	p.Begin("idmap")
 	var write int
 	read := p.HostSlot("gate:idmap")
-	p.Do(nil, func(s plan.Slots) error {
+	p.Do(plan.Text(), func(s plan.Slots) error {
 		var fd [2]int
 		if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
 			return fmt.Errorf("pipe: %w", err)
@@ -124,12 +124,15 @@ func idmapFD(uids, gids []specs.LinuxIDMapping) (int, error) {
 // idmapSlot adds the host action that makes such a namespace.
 func (e *env) idmapSlot(uids, gids []specs.LinuxIDMapping) plan.Slot {
 	s := e.p.HostSlot("userns:idmap")
-	e.p.Do([]string{
-		"clone3({flags=CLONE_NEWUSER|CLONE_PIDFD})",
-		fmt.Sprintf("write(/proc/PID/uid_map, %q)", idMapText(uids)),
-		fmt.Sprintf("write(/proc/PID/gid_map, %q)", idMapText(gids)),
-		"open(/proc/PID/ns/user, O_RDONLY|O_CLOEXEC) = [userns:idmap]",
-	}, func(v plan.Slots) error {
+	text := func() []string {
+		return []string{
+			"clone3({flags=CLONE_NEWUSER|CLONE_PIDFD})",
+			fmt.Sprintf("write(/proc/PID/uid_map, %q)", idMapText(uids)),
+			fmt.Sprintf("write(/proc/PID/gid_map, %q)", idMapText(gids)),
+			"open(/proc/PID/ns/user, O_RDONLY|O_CLOEXEC) = [userns:idmap]",
+		}
+	}
+	e.p.Do(text, func(v plan.Slots) error {
 		fd, err := idmapFD(uids, gids)
 		if err != nil {
 			return err

@@ -90,6 +90,8 @@ run:
 	MOVL OP_NR(R13), AX
 	CMPL AX, $0xffff0001    // plan.Store
 	JEQ  store
+	CMPL AX, $0xffff0002    // plan.Load
+	JEQ  load
 	SYSCALL
 	MOVL AX, OP_RET(R13)
 	CMPQ AX, $-4095
@@ -113,6 +115,10 @@ forked:
 store:
 	MOVL SI, (DI)
 	JMP  next
+
+load:
+	MOVL (DI), AX
+	JMP  out
 
 failed:
 	MOVQ AX, SI

@@ -89,6 +89,9 @@ run:
 	MOVD $0xffff0001, R10   // plan.Store
 	CMP  R10, R8
 	BEQ  store
+	MOVD $0xffff0002, R10   // plan.Load
+	CMP  R10, R8
+	BEQ  load
 	SVC
 	MOVW R0, OP_RET(R20)
 	CMN  $4095, R0
@@ -109,6 +112,10 @@ forked:
 store:
 	MOVW R1, (R0)
 	B    next
+
+load:
+	MOVWU (R0), R0
+	B    out
 
 failed:
 	NEG  R0, R12

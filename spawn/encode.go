@@ -102,6 +102,9 @@ func (a *arena) store(at uintptr, v uint32) {
 	binary.LittleEndian.PutUint32(a.mem[at-a.base:], v)
 }
 
+// load does a plan.Load op.
+func (a *arena) load(at uintptr) uint32 { return binary.LittleEndian.Uint32(a.mem[at-a.base:]) }
+
 // ret returns the result of op i as the child saw it, -errno included.
 func (a *arena) ret(i int) int32 {
 	return int32(binary.LittleEndian.Uint32(a.mem[a.ops+opSize*i+12:]))

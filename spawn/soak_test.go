@@ -162,7 +162,7 @@ func TestFailuresLeaveNothing(t *testing.T) {
 		}, Options{}, unix.ENOENT},
 		{"host action", func(p *plan.Plan) {
 			null(p)
-			p.Do([]string{"fail"}, func(plan.Slots) error { return unix.EDOM })
+			p.Do(plan.Text("fail"), func(plan.Slots) error { return unix.EDOM })
 		}, Options{}, unix.EDOM},
 		{"clone", func(p *plan.Plan) { null(p); trueAfter(p) }, Options{Flags: unix.CLONE_THREAD}, unix.EINVAL},
 		{"child call", func(p *plan.Plan) {

@@ -98,6 +98,10 @@ func (r *Run) hostOp(op *plan.Op) error {
 		r.arena.store(args[0], uint32(args[1]))
 		return nil
 	}
+	if op.Nr == plan.Load {
+		r.arena.set(op.Out, int64(r.arena.load(args[0])))
+		return nil
+	}
 	if s, ok := op.Arg(0).Slot(); ok && op.Nr == unix.SYS_CLOSE {
 		r.arena.set(s, plan.Unset) // not closed again by Close
 	}
@@ -257,7 +261,8 @@ func (r *Run) Close() {
 		return
 	}
 	for i := range r.plan.Host {
-		if s := r.plan.Host[i].Out; s != 0 {
+		op := &r.plan.Host[i]
+		if s := op.Out; s != 0 && op.Nr != plan.Load {
 			if fd := r.arena.slot(s); fd > 2 {
 				closeFD(int(fd))
 			}
