@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -60,6 +62,9 @@ func (s *Store) stage() (*fsatomic.Staging, error) {
 	st, err := fsatomic.Stage(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return st, err
+	}
+	if err := os.MkdirAll(filepath.Dir(s.root), 0o755); err != nil { //nolint:gosec // not ours, if it is missing
+		return nil, fmt.Errorf("make image store %s: %w", s.root, err)
 	}
 	for _, sub := range []string{"", "/blobs", "/blobs/sha256", "/layers", "/images", "/names", "/staging"} {
 		if err := unix.Mkdir(s.root+sub, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
