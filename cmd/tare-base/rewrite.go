@@ -20,7 +20,7 @@ const (
 // rewrite makes explicit what the interpreter does not tell its handlers:
 //
 //	exec CMD   → __tare_exec CMD, where the shell itself would be replaced
-//	CMD &      → __tare_fork; { (CMD); __tare_done; } & __tare_forked
+//	CMD &      → __tare_fork; { ({ CMD; }); __tare_done; } & __tare_forked
 //	$!         → $(__tare_pid)
 //
 // With command, for sh -c, the last simple command of the script replaces the
@@ -132,8 +132,10 @@ func background(in []*syntax.Stmt) []*syntax.Stmt {
 		}
 		body := *st
 		body.Background = false
+		// the inner braces keep a printed "((" from being arithmetic
+		inner := &syntax.Stmt{Position: st.Position, Cmd: &syntax.Block{Stmts: []*syntax.Stmt{&body}}}
 		job := &syntax.Stmt{Position: st.Position, Background: true, Cmd: &syntax.Block{Stmts: []*syntax.Stmt{
-			{Position: st.Position, Cmd: &syntax.Subshell{Stmts: []*syntax.Stmt{&body}}},
+			{Position: st.Position, Cmd: &syntax.Subshell{Stmts: []*syntax.Stmt{inner}}},
 			call(markDone),
 		}}}
 		out = append(out, call(markFork), job, call(markForked))

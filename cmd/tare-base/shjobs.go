@@ -83,11 +83,12 @@ func (s *shell) finish(j *job, code int) {
 func (s *shell) printPid(w io.Writer) {
 	s.mu.Lock()
 	n := len(s.jobs)
-	s.mu.Unlock()
 	if n == 0 {
+		s.mu.Unlock()
 		return
 	}
 	j := s.jobs[n-1]
+	s.mu.Unlock()
 	select {
 	case <-j.started:
 	case <-time.After(time.Second):
