@@ -130,11 +130,7 @@ func seccompProfile(opt string, privileged bool, f *Facts, caps []string) (*spec
 	case opt == "":
 		return seccomp.Default(host), nil
 	}
-	p, err := seccomp.ParseFile([]byte(opt), host)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "seccomp profile: %w", err)
-	}
-	return p, nil
+	return seccomp.ParseFile([]byte(opt), host)
 }
 
 func apparmorProfile(opt string, privileged bool, f *Facts) (string, error) {
