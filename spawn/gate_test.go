@@ -6,9 +6,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/tare-engine/tare/plan"
 	"golang.org/x/sys/unix"
@@ -162,4 +165,46 @@ func TestNoDescriptorReachesTheProgram(t *testing.T) {
 	if out, code := output(t, p, Options{}, "/bin/sh", "-c", script); code != 0 || out != "/\n" {
 		t.Errorf("exit code %d, output %q", code, out)
 	}
+}
+
+// The child has neither the engine's heap nor, so, what was read into it; the
+// engine has it again for other children.
+func TestChildHasNoHeap(t *testing.T) {
+	before := notCopied(t)
+	word := new(uint64)
+	*word = 0xfeedface
+	g := newGated(t)
+	g.wait()
+	s := start(t, g.Plan, Options{})
+	g.ready.get(t)
+	addr := uintptr(unsafe.Pointer(word))
+	if heap := uintptr(unsafe.Pointer(s.Run)); addr/arenaSize != heap/arenaSize {
+		t.Skip("the heap has more than one arena")
+	}
+	buf := make([]byte, 8)
+	local := []unix.Iovec{{Base: &buf[0], Len: 8}}
+	remote := []unix.RemoteIovec{{Base: addr, Len: 8}}
+	if _, err := unix.ProcessVMReadv(s.Pid, local, remote, 0); !errors.Is(err, unix.EFAULT) {
+		t.Errorf("read of the heap in the child: error %v, want EFAULT", err)
+	}
+	runtime.KeepAlive(word)
+	if now := notCopied(t); now != before {
+		t.Errorf("%d parts of this process stay out of its children, %d did before", now, before)
+	}
+}
+
+// notCopied counts this process's mappings that a fork leaves out.
+func notCopied(t *testing.T) int {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(smaps)) {
+		if strings.HasPrefix(line, "VmFlags:") && strings.Contains(line, " dc") {
+			n++
+		}
+	}
+	return n
 }

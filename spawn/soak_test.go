@@ -3,8 +3,10 @@ package spawn
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/tare-engine/tare/plan"
@@ -141,6 +143,36 @@ func soak(t *testing.T, workers int) {
 	wg.Wait()
 	stop()
 	before.wantUnchanged(t)
+}
+
+// os/exec runs Go in its child, and with a new user namespace on a copy of the
+// memory: it must not meet the moment in which the heap is not copied.
+func TestBesideOSExec(t *testing.T) {
+	needClone3(t)
+	needRoot(t)
+	dir := t.TempDir()
+	other := func() error {
+		cmd := exec.Command("/bin/true")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+		return cmd.Run()
+	}
+	if err := other(); err != nil {
+		t.Skipf("user namespace: %v", err)
+	}
+	var wg sync.WaitGroup
+	for _, f := range []func() error{other, func() error { return soakOne(dir) }} {
+		for range 2 {
+			wg.Go(func() {
+				for range starts() / 4 {
+					if err := f(); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // No way for a start to fail leaves a descriptor, a process or a mount.

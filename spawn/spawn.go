@@ -162,7 +162,13 @@ func (r *Run) Clone(o Options) (Process, error) {
 		args.flags |= unix.CLONE_INTO_CGROUP
 		args.cgroup = uint64(r.arena.slot(s))
 	}
-	ret := int(clone(&args, unsafe.Sizeof(args), r.arena.base))
+	start := func() int { return int(clone(&args, unsafe.Sizeof(args), r.arena.base)) }
+	var ret int
+	if args.flags&unix.CLONE_VM == 0 {
+		ret = withoutHeap(unsafe.Pointer(r), start)
+	} else { // tests only
+		ret = start()
+	}
 	if ret < 0 {
 		return Process{}, &OpError{Step: "clone", Call: "clone3", Errno: unix.Errno(-ret)}
 	}

@@ -93,3 +93,35 @@ func TestUnexpectedResult(t *testing.T) {
 		}
 	}
 }
+
+// Load and Store move a slot's value through memory, on both sides.
+func TestLoadAndStore(t *testing.T) {
+	for _, side := range []plan.Side{plan.OnHost, plan.InChild} {
+		p := plan.New()
+		p.Begin("memory")
+		null := p.Openat2(side, "null", plan.CWD, "/dev/null", unix.O_PATH, 0, 0)
+		mode := p.ModeOf(side, null)
+		p.Call(side, unix.SYS_CLOSE, []plan.Arg{null.Arg()}, plan.When(plan.IfOK, mode))
+		// Not made: nothing has set the slot.
+		skipped := p.ModeOf(side, null, plan.When(plan.IfErr, mode))
+		p.Call(side, unix.SYS_CLOSE, []plan.Arg{plan.Int(-1)}, plan.When(plan.IfOK, skipped))
+		mem := p.Words(plan.MemBytes, 0x1111111122222222)
+		p.StoreSlot(side, mem, 4, mode)
+		low, high := p.LoadSlot(side, "low", mem, 0), p.LoadSlot(side, "high", mem, 4)
+		p.Begin("exec")
+		p.Exec([]string{"/bin/true"}, []string{"true"}, nil)
+		s := start(t, p, Options{})
+		if err := s.WaitExec(); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Get(mode); got&unix.S_IFMT != unix.S_IFCHR {
+			t.Errorf("mode %#o is not a character device's", got)
+		}
+		if got := s.Get(low); got != 0x22222222 {
+			t.Errorf("low word %#x", got)
+		}
+		if s.Get(high) != s.Get(mode) {
+			t.Errorf("stored %#x, loaded %#x", s.Get(mode), s.Get(high))
+		}
+	}
+}
