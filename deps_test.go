@@ -17,14 +17,14 @@ const module = "github.com/tare-engine/tare/"
 
 // layers says how high each package stands; imports go strictly downward.
 var layers = map[string]int{
-	"fault": 0, "fsatomic": 0,
+	"fault": 0, "fsatomic": 0, "jsonappend": 0,
 	"plan": 1, "seccomp": 1, "capability": 1, "cgroup": 1, "spec": 1, "reference": 1, "layer": 1,
 	"spawn/nofile": 1, "spawn/sigpipe": 1,
 	"spawn": 2, "cgroupfs": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2,
 	"runtime": 3, "monitor": 3, // stand on other mechanisms
 	"engine":       4,
-	"cli":          5,
-	"cli/complete": 6, // in the cold program only
+	"cli":          6,
+	"cli/complete": 7, // in the cold program only
 }
 
 func goList(t *testing.T, args ...string) string {

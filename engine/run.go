@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/tare-engine/tare/monitor"
@@ -154,9 +153,7 @@ func (r *run) put() error {
 	} else {
 		r.record.ImageID = d.image.ID
 	}
-	if r.record.Config, err = json.Marshal(c); err != nil {
-		return err
-	}
+	r.record.Config = appendContainerConfig(make([]byte, 0, 4096), c)
 	if err := r.e.state.Create(&r.record); err != nil {
 		return err
 	}

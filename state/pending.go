@@ -24,10 +24,6 @@ type Pending struct {
 // Begin records that a start begins, before anything is made. The directory's
 // shared lock keeps a clean-up from seeing the file before it is locked.
 func (s *Store) Begin(p Pending) (*Pending, error) {
-	b, err := json.Marshal(&p)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := s.lockPending(unix.LOCK_SH)
 	if err == unix.ENOENT {
 		if err := os.MkdirAll(s.run+"/pending", 0o711); err != nil {
@@ -45,7 +41,7 @@ func (s *Store) Begin(p Pending) (*Pending, error) {
 		return nil, err
 	}
 	if err = flock(p.fd, unix.LOCK_EX); err == nil {
-		_, err = unix.Write(p.fd, b)
+		_, err = unix.Write(p.fd, appendPending(nil, &p))
 	}
 	if err != nil {
 		p.End()

@@ -15,6 +15,8 @@
 // The locks' order is name, then container, then layer.
 package state
 
+//go:generate go run ../internal/jsongen -o record_json.go Record Pending
+
 import (
 	"encoding/base64"
 	"encoding/hex"
@@ -148,12 +150,9 @@ func (s *Store) NameOf(id string) string {
 // Create writes the first record of a container, in one write and without a
 // rename: a reader that comes between sees an empty file, which is none.
 func (s *Store) Create(r *Record) error {
-	b, err := r.encode()
-	if err != nil {
-		return err
-	}
+	b := r.encode()
 	path := s.path(r.ID, r.Remove)
-	err = fsatomic.CreateFile(path, b, 0o600)
+	err := fsatomic.CreateFile(path, b, 0o600)
 	if errors.Is(err, unix.ENOENT) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 			return err
@@ -165,16 +164,12 @@ func (s *Store) Create(r *Record) error {
 
 // Put replaces a record.
 func (s *Store) Put(r *Record) error {
-	b, err := r.encode()
-	if err != nil {
-		return err
-	}
-	return fsatomic.WriteFile(s.path(r.ID, r.Remove), b, 0o600, fsatomic.Volatile)
+	return fsatomic.WriteFile(s.path(r.ID, r.Remove), r.encode(), 0o600, fsatomic.Volatile)
 }
 
-func (r *Record) encode() ([]byte, error) {
+func (r *Record) encode() []byte {
 	r.Schema = Schema
-	return json.Marshal(r)
+	return appendRecord(make([]byte, 0, 1024+len(r.Config)), r)
 }
 
 // Sync makes the record of a container survive a power cut. It is called
