@@ -25,7 +25,7 @@ type Pending struct {
 // shared lock keeps a clean-up from seeing the file before it is locked.
 func (s *Store) Begin(p Pending) (*Pending, error) {
 	dir, err := s.lockPending(unix.LOCK_SH)
-	if err == unix.ENOENT {
+	if errors.Is(err, unix.ENOENT) {
 		if err := os.MkdirAll(s.run+"/pending", 0o711); err != nil {
 			return nil, err
 		}
