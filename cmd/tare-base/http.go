@@ -157,13 +157,18 @@ func runHttpd(p *proc, args []string) {
 	if !strings.Contains(addr, ":") {
 		addr = ":" + addr
 	}
-	if !o.has('f') {
-		detach(p)
-		return
+	var l net.Listener
+	if os.Getenv(listenEnv) != "" {
+		l, err = net.FileListener(os.NewFile(listenFD, "listener"))
+	} else {
+		l, err = net.Listen("tcp", addr)
 	}
-	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		p.fatalf(1, "%s: %s", addr, reason(err))
+	}
+	if !o.has('f') {
+		detach(p, l.(*net.TCPListener))
+		return
 	}
 	for {
 		c, err := l.Accept()
@@ -177,15 +182,27 @@ func runHttpd(p *proc, args []string) {
 	}
 }
 
-// detach starts the same again in the background, in the foreground mode.
-func detach(p *proc) {
+// The server in the background finds its socket here.
+const (
+	listenEnv = "TARE_HTTPD_LISTENS"
+	listenFD  = 3
+)
+
+// detach starts the same again in the background, in the foreground mode; who
+// started this one can connect as soon as it ends.
+func detach(p *proc, l *net.TCPListener) {
+	socket, err := l.File()
+	if err != nil {
+		p.fatalf(1, "%s", reason(err))
+	}
 	args := append([]string{os.Args[0]}, os.Args[1:]...)
 	dev, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		p.fatalf(1, "%s", reason(err))
 	}
 	_, err = os.StartProcess("/proc/self/exe", append(args, "-f"), &os.ProcAttr{
-		Files: []*os.File{dev, dev, os.Stderr}, Sys: &syscall.SysProcAttr{Setsid: true},
+		Env:   append(os.Environ(), listenEnv+"=1"),
+		Files: []*os.File{dev, dev, os.Stderr, socket}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		p.fatalf(1, "%s", reason(err))
