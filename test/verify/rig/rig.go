@@ -173,12 +173,21 @@ func Do(t testing.TB, cmd *exec.Cmd) Result {
 // Code is the exit code that err, of a Run or Wait, tells of.
 func Code(t testing.TB, err error) int {
 	t.Helper()
+	n := ExitCode(err)
+	if n < 0 {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// ExitCode is Code, or -1 where err tells of something else.
+func ExitCode(err error) int {
 	var ee *exec.ExitError
 	switch {
 	case err == nil:
 		return 0
 	case !errors.As(err, &ee):
-		t.Fatal(err)
+		return -1
 	case ee.ExitCode() < 0:
 		return 128 + int(ee.Sys().(interface{ Signal() unix.Signal }).Signal())
 	}
