@@ -14,6 +14,7 @@ import (
 type Options struct {
 	Update   bool // only change limits of an existing group: no directories, nothing opened
 	OOMGroup bool // kill the whole group on OOM (memory.oom.group, v2 only)
+	Lenient  bool // do without every hierarchy that no limit needs and the caller may not write (rootless)
 }
 
 // Compute turns resources into a Set. An absolute path starts at each
@@ -284,7 +285,7 @@ func (c *computing) assemble(i int) {
 	bpf := c.bpf && h.Unified
 	// Where nothing was asked for, not being in a hierarchy is no loss; but
 	// the devices and freezer ones are isolation, and v2 alone is everything.
-	free := len(c.writes[i]) == 0 && !bpf && !isDevices && !isFreezer && !s.Layout.pure()
+	free := len(c.writes[i]) == 0 && !bpf && (c.in.Lenient || !isDevices && !isFreezer && !s.Layout.pure())
 
 	add := func(a Action) { s.Actions = append(s.Actions, a) }
 	if !c.in.Update {

@@ -72,7 +72,7 @@ func (g *globals) Run(context.Context, *App, []string) (int, error) { return 0, 
 // exit code.
 func (app *App) Main(args []string) int {
 	ctx := context.Background()
-	g := globals{Options: engine.Options{Root: engine.DefaultRoot, RunRoot: engine.DefaultRunRoot}}
+	g := globals{Options: engine.DefaultOptions()}
 	for _, e := range [...]struct{ name, flag string }{{"TARE_ROOT", "root"}, {"TARE_RUN_ROOT", "run-root"}} {
 		if v, ok := app.Getenv(e.name); ok && v != "" {
 			if err := g.Set(e.flag, v); err != nil {
@@ -121,6 +121,10 @@ func (app *App) command(ctx context.Context, c *Command, args []string) int {
 		return app.fail(exitUsage, c.Name, err)
 	}
 	code, err := action.Run(ctx, app, rest)
+	var in *entered
+	if errors.As(err, &in) && in.err == nil {
+		return in.code
+	}
 	if err != nil {
 		if code == 0 {
 			code = exitError
@@ -133,6 +137,9 @@ func (app *App) command(ctx context.Context, c *Command, args []string) int {
 // engine opens the engine on first use.
 func (app *App) engine() (*engine.Engine, error) {
 	if app.opened == nil {
+		if code, done, err := engine.Enter(app.options); done || err != nil {
+			return nil, &entered{code, err}
+		}
 		e, err := engine.Open(app.options)
 		if err != nil {
 			return nil, err
@@ -141,6 +148,15 @@ func (app *App) engine() (*engine.Engine, error) {
 	}
 	return app.opened, nil
 }
+
+// entered says that the command has run in a user namespace, and how it ended.
+type entered struct {
+	code int
+	err  error // it did not get there
+}
+
+func (e *entered) Error() string { return e.err.Error() }
+func (e *entered) Unwrap() error { return e.err }
 
 // fail prints an error as one line and returns code.
 func (app *App) fail(code int, where string, err error) int {

@@ -80,6 +80,19 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 		After: e.after,
 		IsDir: d.isDir,
 	}
+	if e.host.UserNS {
+		gids, deny := host.IDs()
+		// A user can make no device and has no group to hold the rules.
+		d.composed.Spec.Linux.Resources.Devices = nil
+		if _, asked := c.HostConfig.Sysctls[pingGroups]; !asked {
+			delete(d.composed.Spec.Linux.Sysctl, pingGroups) // names groups that are not mapped
+		}
+		f := &d.runtime.Facts
+		f.UserNS, f.NoSetgroups = true, deny
+		f.HasGID = func(gid uint32) bool {
+			return slices.ContainsFunc(gids, func(r host.IDRange) bool { return gid >= r.First && gid-r.First < r.Count })
+		}
+	}
 	_, hasUserNS := spec.HasNamespace(d.composed.Spec, specs.UserNamespace)
 	d.runtime.IdmapRoot = hasUserNS
 	for _, f := range d.composed.Files {
@@ -100,6 +113,8 @@ func (d *draft) isDir(source string) (bool, error) {
 	}
 	return fi.IsDir(), nil
 }
+
+const pingGroups = "net.ipv4.ping_group_range"
 
 // rootSource is the root file system of a draft.
 type rootSource struct {
@@ -129,7 +144,9 @@ func (e *Engine) draftRoot(ctx context.Context, d *draft) (*rootSource, error) {
 }
 
 func (e *Engine) overlay() snapshot.Features {
-	return snapshot.FeaturesOf(e.host.Kernel.Major, e.host.Kernel.Minor)
+	f := snapshot.FeaturesOf(e.host.Kernel.Major, e.host.Kernel.Minor)
+	f.UserXattr = e.host.UserNS
+	return f
 }
 
 func parentOf(img *image.Image) snapshot.Parent {

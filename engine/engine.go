@@ -78,8 +78,8 @@ func open(o Options) (*Engine, error) {
 // harden must come before anything is cloned that another process could get
 // hold of. A rootless engine has to stay dumpable until its id map is written.
 func (e *Engine) harden() error {
-	if !e.host.Root {
-		return nil
+	if !e.host.Root || e.host.UserNS {
+		return nil // its own /proc files would belong to nobody it can be
 	}
 	return spawn.Harden()
 }

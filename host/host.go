@@ -21,6 +21,7 @@ type Facts struct {
 	Kernel      seccomp.Version
 	Arch        string // GOARCH
 	Root        bool   // the caller is root of its user namespace
+	UserNS      bool   // and that is not the initial one
 	Bounding    capability.Set
 	LastCap     capability.Cap
 	AppArmor    bool
@@ -38,8 +39,9 @@ func Probe() (Facts, error) {
 		Release:  unix.ByteSliceToString(u.Release[:]),
 		Hostname: unix.ByteSliceToString(u.Nodename[:]),
 		Arch:     runtime.GOARCH,
-		Root:     unix.Geteuid() == 0,
+		Root:     IsRoot(),
 		AppArmor: exists("/sys/kernel/security/apparmor"),
+		UserNS:   inUserNS(),
 		SELinux:  exists("/sys/fs/selinux/enforce"),
 	}
 	f.Kernel = seccomp.ParseVersion(f.Release)
@@ -52,6 +54,33 @@ func Probe() (Facts, error) {
 		}
 	}
 	return f, nil
+}
+
+// IsRoot reports whether the caller is root of its user namespace.
+func IsRoot() bool { return unix.Geteuid() == 0 }
+
+// inUserNS compares the namespace's inode with PROC_USER_INIT_INO of
+// linux/proc_ns.h, which the initial one has in every kernel.
+func inUserNS() bool {
+	var st unix.Stat_t
+	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino != 0xEFFFFFFD
+}
+
+// IDs says which ids exist in the caller's user namespace, and whether
+// setgroups(2) is forbidden there.
+func IDs() (gids []IDRange, noSetgroups bool) {
+	for line := range strings.Lines(readLine("/proc/self/gid_map")) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		first, err1 := strconv.ParseUint(f[0], 10, 32)
+		count, err2 := strconv.ParseUint(f[2], 10, 32)
+		if err1 == nil && err2 == nil {
+			gids = append(gids, IDRange{uint32(first), uint32(count)})
+		}
+	}
+	return gids, readLine("/proc/self/setgroups") == "deny"
 }
 
 // bounding reads the caller's bounding set; the first number that the kernel

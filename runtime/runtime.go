@@ -69,6 +69,13 @@ type Facts struct {
 	AppArmor bool
 	SELinux  bool
 	GOARCH   string
+
+	// UserNS says that the caller is in a user namespace of its own
+	// (rootless): no device can be made there. NoSetgroups and HasGID are
+	// what its id maps allow; a nil HasGID has every id.
+	UserNS      bool
+	NoSetgroups bool
+	HasGID      func(uint32) bool
 }
 
 // Container is a created or running container.

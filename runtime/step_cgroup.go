@@ -23,7 +23,7 @@ func cgroupHost(e *env) error {
 	if res == nil {
 		res = &specs.LinuxResources{}
 	}
-	set, err := cgroup.Compute(e.cfg.Layout, e.spec.Linux.CgroupsPath, res, cgroup.Options{OOMGroup: e.cfg.OOMGroup})
+	set, err := cgroup.Compute(e.cfg.Layout, e.spec.Linux.CgroupsPath, res, cgroup.Options{OOMGroup: e.cfg.OOMGroup && !e.cfg.Facts.UserNS, Lenient: e.cfg.Facts.UserNS})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"fmt"
+
 	"github.com/tare-engine/tare/capability"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
@@ -68,9 +70,17 @@ func credentialsChild(e *env) error {
 		e.p.Prctl(plan.InChild, unix.PR_SET_KEEPCAPS, 1, 0)
 	}
 	e.p.Note("set groups")
-	if len(u.AdditionalGids) == 0 {
+	switch {
+	case e.cfg.Facts.NoSetgroups:
+		// The caller's are worth nothing: the namespace maps none of them.
+		for _, g := range u.AdditionalGids {
+			if g != u.GID {
+				e.warn(fmt.Sprintf("supplementary group %d: this user namespace forbids setgroups", g))
+			}
+		}
+	case len(u.AdditionalGids) == 0:
 		e.p.Call(plan.InChild, unix.SYS_SETGROUPS, []plan.Arg{plan.Int(0), plan.Int(0)})
-	} else {
+	default:
 		e.p.Call(plan.InChild, unix.SYS_SETGROUPS, []plan.Arg{plan.Int(len(u.AdditionalGids)), e.p.IDs(u.AdditionalGids)})
 	}
 	e.p.Note("set group id")

@@ -126,7 +126,7 @@ func (e *env) node(d specs.LinuxDevice, mode uint32) error {
 	default:
 		return fault.New(fault.Invalid, "device %s: unknown type %q", d.Path, d.Type)
 	}
-	if e.userNS && kind != unix.S_IFIFO {
+	if (e.userNS || e.cfg.Facts.UserNS) && kind != unix.S_IFIFO {
 		t := e.target(d.Path, false, 0o644)
 		src := e.hostDevice(d.Path)
 		e.p.MoveMount(plan.InChild, src.Arg(), t.Arg())

@@ -164,6 +164,9 @@ func (e *env) newFS(m *specs.Mount, o *mountOptions) plan.Slot {
 	e.p.FsString(plan.InChild, fs, "source", source)
 	for _, d := range o.data {
 		key, value, ok := strings.Cut(d, "=")
+		if ok && m.Type == "devpts" && key == "gid" && !e.hasGID(value) {
+			continue // the terminals' group does not exist in there
+		}
 		if ok {
 			e.p.FsString(plan.InChild, fs, key, value)
 		} else if m.Type != "devpts" || key != "newinstance" {

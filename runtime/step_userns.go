@@ -43,6 +43,23 @@ func usernsChild(e *env) error {
 	return nil
 }
 
+// hasGID reports whether the container's user namespace has a group id.
+func (e *env) hasGID(text string) bool {
+	gid, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return true // for the kernel to judge
+	}
+	if !ownUserNS(e.spec) {
+		return e.cfg.Facts.HasGID == nil || e.cfg.Facts.HasGID(uint32(gid))
+	}
+	for _, m := range e.spec.Linux.GIDMappings {
+		if gid >= uint64(m.ContainerID) && gid < uint64(m.ContainerID)+uint64(m.Size) {
+			return true
+		}
+	}
+	return false
+}
+
 func (e *env) becomeRoot() {
 	e.p.Note("become root of the user namespace")
 	zero := []plan.Arg{plan.Int(0), plan.Int(0), plan.Int(0)}

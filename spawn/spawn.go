@@ -158,7 +158,7 @@ func (r *Run) Clone(o Options) (Process, error) {
 		pidfd:      uint64(r.arena.base) + hdrPidfd,
 		exitSignal: uint64(unix.SIGCHLD),
 	}
-	if s := max(r.plan.Cgroup, o.Cgroup); s != 0 {
+	if s := max(r.plan.Cgroup, o.Cgroup); s != 0 && r.arena.slot(s) >= 0 {
 		args.flags |= unix.CLONE_INTO_CGROUP
 		args.cgroup = uint64(r.arena.slot(s))
 	}

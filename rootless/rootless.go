@@ -1,0 +1,136 @@
+// Package rootless lets an ordinary user run the same engine: the program
+// starts itself once more inside a user and mount namespace in which the user
+// is root, and everything else is values (id maps, missing cgroups).
+package rootless
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/host"
+	"github.com/tare-engine/tare/monitor"
+	"github.com/tare-engine/tare/plan"
+	"github.com/tare-engine/tare/spawn"
+	"github.com/tare-engine/tare/spawn/nofile"
+	"golang.org/x/sys/unix"
+)
+
+// Roots returns the data root and the run root of a user without privileges,
+// as the XDG base directory specification has them.
+func Roots() (root, run string) {
+	root = os.Getenv("XDG_DATA_HOME")
+	if root == "" {
+		root = os.Getenv("HOME") + "/.local/share"
+	}
+	run = os.Getenv("XDG_RUNTIME_DIR")
+	if run == "" {
+		run = "/tmp/tare-run-" + strconv.Itoa(os.Getuid())
+	}
+	return root + "/tare", run + "/tare"
+}
+
+// Run executes this program with args and env in new user and mount
+// namespaces, forwards signals, and returns its exit code.
+func Run(args, env []string) (int, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	// The gate is the only descriptor that the child needs beside 0, 1 and 2.
+	var gate [2]int
+	if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
+		return 0, err
+	}
+	defer func() { _ = unix.Close(gate[1]) }()
+	run, err := spawn.New(childPlan(gate[0], exe, args, env))
+	if err != nil {
+		return 0, err
+	}
+	defer run.Close()
+	sig, err := monitor.Catch(true, false)
+	if err != nil {
+		return 0, err
+	}
+	child, err := run.Clone(spawn.Options{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS})
+	_ = unix.Close(gate[0])
+	if err != nil {
+		return 0, fault.WithHint(fmt.Errorf("make a user namespace: %w", err), "this system may forbid them to users; run tare as root")
+	}
+	defer child.Release()
+	if err := writeMaps(child.Pid); err != nil {
+		_ = child.Signal(unix.SIGKILL)
+		_, _ = child.Wait()
+		return 0, err
+	}
+	if _, err := unix.Write(gate[1], []byte{1}); err != nil {
+		return 0, err
+	}
+	if err := run.WaitExec(); err != nil {
+		return 0, err
+	}
+	status, err := sig.Wait(child, nil)
+	return status.ExitCode(), err
+}
+
+func childPlan(gate int, exe string, args, env []string) *plan.Plan {
+	p := plan.New()
+	p.Begin("rootless")
+	p.Note("wait for the id map")
+	p.Gate(p.Given("gate", gate))
+	p.Note("become root of the user namespace")
+	zero := []plan.Arg{plan.Int(0), plan.Int(0), plan.Int(0)}
+	p.Call(plan.InChild, unix.SYS_SETRESGID, zero)
+	p.Call(plan.InChild, unix.SYS_SETRESUID, zero)
+	p.Note("restore RLIMIT_NOFILE")
+	p.Rlimit(plan.InChild, unix.RLIMIT_NOFILE, nofile.Soft, nofile.Hard)
+	p.Call(plan.InChild, unix.SYS_RT_SIGPROCMASK, []plan.Arg{
+		plan.Int(unix.SIG_SETMASK), p.Bytes(make([]byte, 8)), plan.Int(0), plan.Int(8),
+	})
+	p.Begin("exec")
+	p.Exec([]string{exe}, args, env)
+	return p
+}
+
+// writeMaps gives the child the user's own id as root and, where the system
+// has set ids aside for the user and the setuid helpers are there, those from
+// 1 on. Without them root is the only id.
+func writeMaps(pid int) error {
+	uid, gid := os.Getuid(), os.Getgid()
+	// Whether the ranges are this user's is for the setuid helpers to judge.
+	uids, gids := host.SubIDs(os.Getenv("USER"), strconv.Itoa(uid))
+	newuidmap, uerr := exec.LookPath("newuidmap")
+	newgidmap, gerr := exec.LookPath("newgidmap")
+	if len(uids) > 0 && uerr == nil && gerr == nil {
+		if err := helper(newuidmap, pid, uid, uids); err != nil {
+			return err
+		}
+		return helper(newgidmap, pid, gid, gids)
+	}
+	dir := "/proc/" + strconv.Itoa(pid)
+	for _, f := range []struct{ name, text string }{
+		{"/setgroups", "deny"}, // the kernel's condition for a map of one's own group (CVE-2014-8989)
+		{"/uid_map", fmt.Sprintf("0 %d 1", uid)},
+		{"/gid_map", fmt.Sprintf("0 %d 1", gid)},
+	} {
+		if err := os.WriteFile(dir+f.name, []byte(f.text), 0); err != nil {
+			return fmt.Errorf("map ids: %w", err)
+		}
+	}
+	return nil
+}
+
+func helper(path string, pid, id int, ranges []host.IDRange) error {
+	args := []string{strconv.Itoa(pid), "0", strconv.Itoa(id), "1"}
+	next := uint32(1)
+	for _, r := range ranges {
+		args = append(args, strconv.Itoa(int(next)), strconv.Itoa(int(r.First)), strconv.Itoa(int(r.Count)))
+		next += r.Count
+	}
+	if out, err := exec.Command(path, args...).CombinedOutput(); err != nil {
+		return fault.New(fault.Denied, "map ids: %s: %s", path, out)
+	}
+	return nil
+}
