@@ -43,7 +43,7 @@ func Connect(in, out, err *os.File) (*Streams, error) {
 		s.Close()
 		return nil, e
 	}
-	if sameFile(out, err) {
+	if len(s.outputs) > 0 && sameFile(out, err) {
 		s.FD[2] = s.FD[1] // one pipe keeps the order
 	} else if e := s.output(2, err); e != nil {
 		s.Close()
