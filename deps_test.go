@@ -22,7 +22,7 @@ var layers = map[string]int{
 	"spawn/nofile": 1, "spawn/sigpipe": 1,
 	"spawn": 2, "cgroupfs": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2,
 	"runtime": 3, "monitor": 3, // stand on other mechanisms
-	"engine":       4,
+	"rootless": 4, "engine": 5,
 	"cli":          6,
 	"cli/complete": 7, // in the cold program only
 }
