@@ -124,7 +124,7 @@ func (e *Engine) recover() error {
 		r, err := e.state.Get(p.ID)
 		switch {
 		case err == nil && r.Proc.Look() == state.Running:
-			return nil
+			return e.snapshots.Sweep(p.ID)
 		case err == nil:
 			if kerr := r.Proc.Kill(); kerr != nil {
 				return kerr
@@ -136,6 +136,6 @@ func (e *Engine) recover() error {
 		if p.Name == "" {
 			p.Name = e.state.NameOf(p.ID)
 		}
-		return errors.Join(e.removeGroup(p.Cgroup), e.discard(p.ID, p.Name, p.Remove))
+		return errors.Join(e.removeGroup(p.Cgroup), e.discard(p.ID, p.Name, p.Remove), e.snapshots.Sweep(p.ID))
 	})
 }

@@ -200,7 +200,6 @@ func (r *run) start() (err error) {
 		return err
 	}
 	e.reached("started")
-	r.pending.End()
 	if r.streams != nil {
 		r.streams.Started()
 	}
@@ -226,7 +225,8 @@ func (r *run) failed(err error) error {
 func (r *run) finish() (int, error) {
 	e, c := r.e, r.d.config
 	// What can wait is done while the container works.
-	err := e.snapshots.Tidy()
+	err := e.snapshots.Tidy(r.d.id)
+	r.pending.End()
 	if !c.HostConfig.AutoRemove {
 		err = errors.Join(err, e.state.Sync(r.d.id))
 	}

@@ -203,24 +203,33 @@ func (s *Store) Remove(id string) error {
 }
 
 // Tidy does what Prepare and Remove put off: it makes a spare and removes what
-// is old. Call it while there is nothing to do but wait for a container; it
-// takes about 0.5 ms on ext4, or two system calls when all is tidy.
-func (s *Store) Tidy() error {
+// is old. Call it while there is nothing to do but wait for the container id;
+// it takes about 0.5 ms on ext4, or two system calls when all is tidy. Killed,
+// it leaves what Sweep of the same id removes.
+func (s *Store) Tidy(id string) error {
 	// Under a name of its own nobody else removes it too.
-	temp := fsatomic.TempName()
+	temp := fsatomic.Prefix + id
 	var err error
 	if unix.Rename(s.dir+old, s.dir+"/"+temp) == nil {
 		err = fsatomic.RemoveTree(unix.AT_FDCWD, s.dir+"/"+temp)
 	}
 	var st unix.Stat_t
 	if errors.Is(unix.Lstat(s.dir+spare, &st), fs.ErrNotExist) {
-		made := s.make(fsatomic.TempName(), spare, Parent{Mode: spareMode})
+		made := s.make(temp, spare, Parent{Mode: spareMode})
 		if !errors.Is(made, fs.ErrExist) { // else somebody was faster
 			err = errors.Join(err, made)
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("tidy snapshots: %w", err)
+	}
+	return nil
+}
+
+// Sweep removes what a Prepare or Tidy of id has left that was killed.
+func (s *Store) Sweep(id string) error {
+	if err := fsatomic.RemoveTree(unix.AT_FDCWD, s.dir+"/"+fsatomic.Prefix+id); err != nil {
+		return fmt.Errorf("sweep snapshot %s: %w", id, err)
 	}
 	return nil
 }

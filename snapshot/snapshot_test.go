@@ -37,7 +37,7 @@ func TestPrepare(t *testing.T) {
 	defer unix.Umask(old)
 	for i, p := range []Parent{{Mode: 0o755}, {Mode: 0o755}, {Mode: 0o1777, UID: 3_000_000_000, GID: 7}, {Mode: 0o6755, GID: 7}, {Mode: 0o700}, {Mode: 0o2700, GID: 8}} {
 		if i%2 == 1 {
-			if err := s.Tidy(); err != nil {
+			if err := s.Tidy("a"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -109,7 +109,7 @@ func TestTidy(t *testing.T) {
 		verb, id, _ := strings.Cut(tt.do, " ")
 		switch verb {
 		case "tidy":
-			err = s.Tidy()
+			err = s.Tidy("a")
 		case "prepare":
 			_, err = s.Prepare(id, Parent{Mode: 0o755}, true)
 		case "fill":
