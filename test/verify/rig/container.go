@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,7 @@ func (r *Rig) Start(t testing.TB, args ...string) *Container {
 	cid := filepath.Join(t.TempDir(), "cid")
 	c := &Container{t: t, r: r, cmd: r.Command(append([]string{"run", "--cidfile", cid}, args[1:]...)...)}
 	c.cmd.Stderr = &c.err
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -165,4 +167,27 @@ func (c *Container) ParentFile(controller, name string) string {
 		c.t.Fatal(err)
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// SignalGroup sends a signal to tare's process group, as a terminal does.
+func (c *Container) SignalGroup(sig unix.Signal) {
+	c.t.Helper()
+	if err := unix.Kill(-c.cmd.Process.Pid, sig); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// WaitTare waits for tare, which the container outlives, and returns its exit
+// code.
+func (c *Container) WaitTare() int {
+	c.t.Helper()
+	c.done = true
+	state, err := c.cmd.Process.Wait() // not for its streams, which the container holds
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if ws := state.Sys().(syscall.WaitStatus); ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return state.ExitCode()
 }
