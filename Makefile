@@ -42,7 +42,7 @@ demo: build ## run a first container from the built-in image and print what is i
 .PHONY: test
 test: build ## install what the tests need and run all of them
 	@test/setup.sh
-	$(GOTESTSUM) --format pkgname --hide-summary=skipped -- -timeout 15m ./...
+	$(GOTESTSUM) --format pkgname -- -timeout 15m ./...
 
 .PHONY: race
 race: ## the tests of the packages with goroutines and processes, under -race
