@@ -9,7 +9,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/capability"
-	"github.com/tare-engine/tare/seccomp/internal/oracle"
+	"github.com/tare-engine/tare/internal/oracle"
 	"golang.org/x/sys/unix"
 )
 
