@@ -45,7 +45,7 @@ func Main(m *testing.M) int {
 
 // build returns the directory with the programs and what removes it again.
 func build() (bin string, remove func(), err error) {
-	repo, err := repository()
+	repo, err := Repository()
 	if err != nil {
 		return "", nil, err
 	}
@@ -67,7 +67,8 @@ func build() (bin string, remove func(), err error) {
 	return bin, func() { os.RemoveAll(bin) }, nil
 }
 
-func repository() (string, error) {
+// Repository returns the root of the checkout that the working directory is in.
+func Repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
