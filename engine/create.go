@@ -158,7 +158,12 @@ func parentOf(img *image.Image) snapshot.Parent {
 func (e *Engine) resolve(ctx context.Context, ref string) (image.Image, error) {
 	if isBase(ref) {
 		if bin := e.helper("tare-base"); bin != "" {
-			return e.images.EnsureBase(ctx, bin, baseApplets)
+			old, _ := e.images.Resolve(ref, image.Platform{})
+			img, err := e.images.EnsureBase(ctx, bin, baseApplets)
+			if err == nil && old.ID != "" && old.ID != img.ID {
+				e.oldBase = old.ID
+			}
+			return img, err
 		}
 	}
 	img, err := e.images.Resolve(ref, image.Platform{})

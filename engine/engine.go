@@ -28,6 +28,8 @@ type Engine struct {
 	images    *image.Store
 	snapshots *snapshot.Store
 
+	oldBase string // the built-in image of another tare-base, now without a name
+
 	layout func() (cgroup.Layout, error)
 	after  func(where string) // crash tests
 }

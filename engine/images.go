@@ -82,6 +82,19 @@ func (is *Images) Remove(_ context.Context, ref string, force bool) ([]RemovedIm
 	return list, err
 }
 
+// dropOldBase removes the built-in image that a newer one has replaced, unless
+// containers use it.
+func (e *Engine) dropOldBase() {
+	if e.oldBase == "" {
+		return
+	}
+	if users, err := e.imageUsers(); err == nil {
+		// In use is no error: a later rmi or prune takes it.
+		_, _ = e.images.Remove(e.oldBase, image.RemoveOptions{InUse: func(id string) []string { return users[id] }})
+	}
+	e.oldBase = ""
+}
+
 // imageUsers returns the names of the containers of each image.
 func (e *Engine) imageUsers() (map[string][]string, error) {
 	ids, err := e.state.IDs()

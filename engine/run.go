@@ -47,6 +47,7 @@ func (cs *Containers) Run(ctx context.Context, cfg *ContainerConfig, o *RunOptio
 		return exitCode(err), err
 	}
 	lease.Release()
+	e.dropOldBase()
 	if err := r.start(); err != nil {
 		return exitCode(err), err
 	}
