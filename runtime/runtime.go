@@ -86,7 +86,6 @@ type Container struct {
 
 	run  *spawn.Run
 	env  *env
-	plan *plan.Plan
 }
 
 // Compile computes the plan of a container without touching the machine. The
@@ -120,6 +119,7 @@ func compile(cfg *Config) (*env, error) {
 			}
 		}
 	}
+	e.p.Flags, e.p.Cgroup = e.cloneFlags, e.unified
 	return e, nil
 }
 
@@ -133,14 +133,14 @@ func Create(cfg Config) (c *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &Container{run: run, env: e, plan: e.p}
+	made := &Container{run: run, env: e}
 	c = made
 	defer func() {
 		if err != nil { // c is nil then
 			made.abandon()
 		}
 	}()
-	o := spawn.Options{Flags: e.cloneFlags, Cgroup: e.unified}
+	var o spawn.Options
 	if cfg.After != nil {
 		o.After = func(i int) { cfg.After(fmt.Sprintf("host %d", i)) }
 	}

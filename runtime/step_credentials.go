@@ -87,6 +87,9 @@ func credentialsChild(e *env) error {
 	e.p.Call(plan.InChild, unix.SYS_SETRESGID, []plan.Arg{plan.Int(u.GID), plan.Int(u.GID), plan.Int(u.GID)})
 	e.p.Note("set user id")
 	e.p.Call(plan.InChild, unix.SYS_SETRESUID, []plan.Arg{plan.Int(u.UID), plan.Int(u.UID), plan.Int(u.UID)})
+	// setresuid sets what fs.suid_dumpable says, which may be 1.
+	e.p.Note("stay unreadable until exec")
+	e.p.Prctl(plan.InChild, unix.PR_SET_DUMPABLE, 0, 0)
 	e.p.Note("unblock signals")
 	e.p.Call(plan.InChild, unix.SYS_RT_SIGPROCMASK, []plan.Arg{
 		plan.Int(unix.SIG_SETMASK), e.p.Bytes(make([]byte, 8)), plan.Int(0), plan.Int(8),
