@@ -84,8 +84,8 @@ type Container struct {
 	Group   *cgroupfs.Group // nil without cgroups
 	Console *os.File        // the pty's master, with a terminal
 
-	run  *spawn.Run
-	env  *env
+	run *spawn.Run
+	env *env
 }
 
 // Compile computes the plan of a container without touching the machine. The
