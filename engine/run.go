@@ -131,6 +131,13 @@ func (r *run) connect() (err error) {
 	if err != nil {
 		return err
 	}
+	spec := r.d.composed.Spec
+	if uid := hostID(spec.Linux.UIDMappings, spec.Process.User.UID); uid != 0 {
+		if err := r.streams.Give(int(uid)); err != nil {
+			r.streams.Close()
+			return err
+		}
+	}
 	r.d.runtime.Stdin, r.d.runtime.Stdout, r.d.runtime.Stderr = r.streams.FD[0], r.streams.FD[1], r.streams.FD[2]
 	return nil
 }

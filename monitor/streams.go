@@ -149,6 +149,32 @@ func (s *Streams) output(i int, f *os.File) error {
 	return err
 }
 
+// pipeMagic is the file system type of pipes without a name.
+const pipeMagic = 0x50495045
+
+// Give makes uid, as the host numbers it, the owner of the container's pipes:
+// another user than root could not open /dev/stdout as a file otherwise, which
+// many images' log files link to. runc does so too. A pipe that has a name
+// belongs to the host.
+func (s *Streams) Give(uid int) error {
+	for i, fd := range s.FD {
+		if fd < 0 {
+			continue
+		}
+		var fs unix.Statfs_t
+		if err := unix.Fstatfs(fd, &fs); err != nil {
+			return fmt.Errorf("standard stream %d: %w", i, err)
+		}
+		if fs.Type != pipeMagic {
+			continue
+		}
+		if err := unix.Fchown(fd, uid, -1); err != nil && err != unix.EPERM { //nolint:errorlint // a bare errno
+			return fmt.Errorf("standard stream %d: chown: %w", i, err)
+		}
+	}
+	return nil
+}
+
 // Started closes the container's ends in this process and begins to copy.
 func (s *Streams) Started() {
 	s.closeEnds()
