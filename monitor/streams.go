@@ -3,7 +3,6 @@
 package monitor
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -186,10 +185,10 @@ func (s *Streams) Started() {
 	}
 	for _, c := range s.outputs {
 		s.wg.Go(func() {
-			if _, err := io.Copy(c.to, c.from); errors.Is(err, unix.EPIPE) {
-				// Our reader is gone: the container gets the same answer.
-				_ = c.from.Close()
-			}
+			_, _ = io.Copy(c.to, c.from)
+			// Our reader is gone, or the disk is full: the container gets
+			// EPIPE instead of waiting in a full pipe for ever.
+			_ = c.from.Close()
 		})
 	}
 }
