@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/monitor"
 	tareruntime "github.com/tare-engine/tare/runtime"
+	"github.com/tare-engine/tare/spec"
 	"github.com/tare-engine/tare/state"
 	"golang.org/x/sys/unix"
 )
@@ -238,11 +240,8 @@ func (r *run) finish() (int, error) {
 	if !c.HostConfig.AutoRemove {
 		err = errors.Join(err, e.state.Sync(r.d.id))
 	}
-	resize := func() {}
-	if r.terminal != nil {
-		resize = r.terminal.Resize
-	}
-	status, werr := r.signals.Wait(r.container.Process, resize)
+	status, werr := r.signals.Wait(r.container.Process, r.terminal)
+	r.killRest()
 	if r.terminal != nil {
 		r.terminal.Finish()
 	}
@@ -266,6 +265,17 @@ func (r *run) finish() (int, error) {
 		}
 	}
 	return status.ExitCode(), nil
+}
+
+// killRest ends what outlives the first process: with a pid namespace of its
+// own nothing does. The rest would hold the streams, and the cgroup.
+func (r *run) killRest() {
+	if path, own := spec.HasNamespace(r.d.composed.Spec, specs.PIDNamespace); own && path == "" {
+		return
+	}
+	if g := r.container.Group; g != nil {
+		_ = g.Kill(removeTimeout) // what remains is reported when the cgroup goes
+	}
 }
 
 // end removes what a stopped container does not need: its cgroup, and with

@@ -14,29 +14,39 @@ var forwarded = []unix.Signal{
 	unix.SIGALRM, unix.SIGCONT, unix.SIGIO, unix.SIGVTALRM, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGPWR,
 }
 
+// ending are the signals that may end this process before the container when
+// none are forwarded. A terminal must not stay raw then.
+var ending = []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM}
+
 // Signals are the signals that this process gets while a container runs.
-type Signals struct{ fd int }
+type Signals struct {
+	fd      int
+	forward bool
+}
 
 // Catch takes signals over: with forward those meant for the container, with
-// resize SIGWINCH. What arrives before Wait is kept for it.
-func Catch(forward, resize bool) (*Signals, error) {
+// tty SIGWINCH. What arrives before Wait is kept for it.
+func Catch(forward, tty bool) (*Signals, error) {
 	var list []unix.Signal
-	if forward {
+	switch {
+	case forward:
 		list = append(list, forwarded...)
+	case tty:
+		list = append(list, ending...)
 	}
-	if resize {
+	if tty {
 		list = append(list, unix.SIGWINCH)
 	}
 	if len(list) == 0 {
 		return &Signals{fd: -1}, nil
 	}
 	fd, err := sigpipe.Open(list...)
-	return &Signals{fd: fd}, err
+	return &Signals{fd, forward}, err
 }
 
-// Wait waits for p to end, and until then forwards signals and calls resize
-// when the terminal has changed. p is reaped.
-func (s *Signals) Wait(p spawn.Process, resize func()) (spawn.Status, error) {
+// Wait waits for p to end, and until then forwards signals and follows the
+// terminal, which may be nil. p is reaped.
+func (s *Signals) Wait(p spawn.Process, t *Terminal) (spawn.Status, error) {
 	fds := []unix.PollFd{{Fd: int32(p.Pidfd), Events: unix.POLLIN}, {Fd: int32(s.fd), Events: unix.POLLIN}}
 	for {
 		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
@@ -44,10 +54,14 @@ func (s *Signals) Wait(p spawn.Process, resize func()) (spawn.Status, error) {
 		}
 		if fds[1].Revents&unix.POLLIN != 0 {
 			for _, sig := range sigpipe.Read(s.fd) {
-				if sig == unix.SIGWINCH {
-					resize()
-				} else {
+				switch {
+				case sig == unix.SIGWINCH:
+					t.Resize()
+				case s.forward:
 					_ = p.Signal(sig) // ESRCH: it has just ended
+				default:
+					t.Restore()
+					sigpipe.Die(sig)
 				}
 			}
 		}

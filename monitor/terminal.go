@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"io"
 	"os"
 
@@ -20,13 +21,20 @@ type Terminal struct {
 // OpenTerminal sets the pty's size and, where in is a terminal, raw mode. A
 // nil in gives the container a terminal that nobody types on.
 func OpenTerminal(master, in, out *os.File, rows, cols uint16) (*Terminal, error) {
-	t := &Terminal{master: master, in: in, out: out, done: make(chan struct{})}
+	// Through 1 and 2 the Go runtime makes SIGPIPE of EPIPE, and this process
+	// would die with the terminal raw.
+	fd, err := unix.FcntlInt(out.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	t := &Terminal{master: master, in: in, out: os.NewFile(uintptr(fd), out.Name()), done: make(chan struct{})}
 	if !t.resize() && rows > 0 && cols > 0 {
 		_ = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols}) // size is not vital
 	}
 	if in != nil && term.IsTerminal(int(in.Fd())) {
 		old, err := term.MakeRaw(int(in.Fd()))
 		if err != nil {
+			_ = t.out.Close()
 			return nil, err
 		}
 		t.old = old
@@ -59,7 +67,11 @@ func (t *Terminal) Start() {
 	}
 	go func() {
 		// Ends with EIO when the last process that holds the pty is gone.
-		_, _ = io.Copy(t.out, t.master)
+		_, err := io.Copy(t.out, t.master)
+		var pe *os.PathError
+		if errors.As(err, &pe) && pe.Op == "write" {
+			_ = t.master.Close() // nobody sees the terminal any more: hang up
+		}
 		close(t.done)
 	}()
 }
@@ -73,6 +85,7 @@ func (t *Terminal) Finish() {
 	}
 	t.Restore()
 	_ = t.master.Close()
+	_ = t.out.Close()
 }
 
 // Restore leaves raw mode.
