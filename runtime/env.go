@@ -50,7 +50,10 @@ type env struct {
 	childEnds  []int // descriptors that only the child needs
 	ownEnds    []int // descriptors to close when the start is over
 
+	making    bool // the plan is for execution, not for printing
 	group     *cgroupfs.Group
+	groupMade chan error // makeGroup's result, until somebody has waited for it
+	waitGroup func()     // adds the host op that waits
 	tolerated []tolerated
 }
 

@@ -43,6 +43,13 @@ type Config struct {
 	// engine answers for sources that it is about to make.
 	IsDir func(source string) (bool, error)
 
+	// Filter is a compiled seccomp program to load instead of the profile's.
+	Filter []unix.SockFilter
+	// FilterFlags are its SECCOMP_FILTER_FLAG_* bits.
+	FilterFlags uint32
+	// Compiled gets the program of the profile when Filter is nil. May be nil.
+	Compiled func(prog []unix.SockFilter, flags uint32)
+
 	Layout cgroup.Layout
 	// OOMGroup kills the whole container when one of its processes is
 	// OOM-killed (v2).
@@ -91,18 +98,26 @@ type Container struct {
 // Compile computes the plan of a container without touching the machine. The
 // result can be printed; Create computes its own.
 func Compile(cfg Config) (*plan.Plan, error) {
-	e, err := compile(&cfg)
+	e, err := compile(&cfg, false)
 	if err != nil {
 		return nil, err
 	}
 	return e.p, nil
 }
 
-func compile(cfg *Config) (*env, error) {
+// compile walks the steps. With making, those that can begin their work at
+// once do; on error it is undone.
+func compile(cfg *Config, making bool) (_ *env, err error) {
 	e, err := newEnv(cfg)
 	if err != nil {
 		return nil, err
 	}
+	e.making = making
+	defer func() {
+		if err != nil {
+			(&Container{env: e}).abandon()
+		}
+	}()
 	for _, side := range [2]plan.Side{plan.OnHost, plan.InChild} {
 		for i := range steps {
 			s := &steps[i]
@@ -125,21 +140,22 @@ func compile(cfg *Config) (*env, error) {
 
 // Create makes the container up to its start gate. On error nothing is left.
 func Create(cfg Config) (c *Container, err error) {
-	e, err := compile(&cfg)
+	e, err := compile(&cfg, true)
 	if err != nil {
 		return nil, err
 	}
-	run, err := spawn.New(e.p)
-	if err != nil {
-		return nil, err
-	}
-	made := &Container{run: run, env: e}
+	made := &Container{env: e}
 	c = made
 	defer func() {
 		if err != nil { // c is nil then
 			made.abandon()
 		}
 	}()
+	run, err := spawn.New(e.p)
+	if err != nil {
+		return nil, err
+	}
+	c.run = run
 	var o spawn.Options
 	if cfg.After != nil {
 		o.After = func(i int) { cfg.After(fmt.Sprintf("host %d", i)) }
@@ -226,10 +242,13 @@ func (c *Container) abandon() {
 		_, _ = c.Process.Wait()
 		c.Process.Release()
 	}
+	c.env.settleGroup()
 	c.Group = c.env.group
 	c.env.closeAll()
 	c.closeConsole()
-	c.run.Close()
+	if c.run != nil {
+		c.run.Close()
+	}
 	c.removeGroup()
 }
 

@@ -45,31 +45,62 @@ func cgroupHost(e *env) error {
 		}
 		return lines
 	}
-	e.p.Do(text, func(s plan.Slots) error {
-		var after func(int)
-		if e.cfg.After != nil {
-			after = func(i int) { e.cfg.After(fmt.Sprintf("cgroup %d", i)) }
+	if e.making {
+		e.makeGroup(set)
+	}
+	e.waitGroup = func() { e.p.Do(text, e.joinGroup) }
+	return nil
+}
+
+// makeGroup makes the groups on another processor, while the rest of the plan
+// is computed and the root is mounted: 0.4 ms of a start.
+func (e *env) makeGroup(set *cgroup.Set) {
+	var after func(int)
+	if e.cfg.After != nil {
+		after = func(i int) { e.cfg.After(fmt.Sprintf("cgroup %d", i)) }
+	}
+	e.groupMade = make(chan error, 1)
+	go func() {
+		var err error
+		e.group, err = cgroupfs.Create(set, after)
+		e.groupMade <- err
+	}()
+}
+
+// groupReadyHost is where the engine needs the groups: last before the clone.
+func groupReadyHost(e *env) error {
+	e.waitGroup()
+	return nil
+}
+
+// settleGroup waits for makeGroup where nothing else has.
+func (e *env) settleGroup() {
+	if e.groupMade != nil {
+		<-e.groupMade
+		e.groupMade = nil
+	}
+}
+
+// joinGroup waits for the groups and hands their descriptors to the plan.
+func (e *env) joinGroup(s plan.Slots) error {
+	err := <-e.groupMade
+	e.groupMade = nil
+	if err != nil {
+		return err
+	}
+	if err := e.checkMissing(e.group.Missing()); err != nil {
+		return err
+	}
+	fds := e.group.TasksFDs()
+	for i, t := range e.tasks {
+		s.Set(t, -1)
+		if i < len(fds) {
+			s.Set(t, fds[i])
 		}
-		g, err := cgroupfs.Create(set, after)
-		if err != nil {
-			return err
-		}
-		e.group = g
-		if err := e.checkMissing(g.Missing()); err != nil {
-			return err
-		}
-		fds := g.TasksFDs()
-		for i, t := range e.tasks {
-			s.Set(t, -1)
-			if i < len(fds) {
-				s.Set(t, fds[i])
-			}
-		}
-		if e.unified != 0 {
-			s.Set(e.unified, g.UnifiedFD())
-		}
-		return nil
-	})
+	}
+	if e.unified != 0 {
+		s.Set(e.unified, e.group.UnifiedFD())
+	}
 	return nil
 }
 

@@ -121,18 +121,34 @@ func (e *env) finalCaps(c capSets) {
 	}
 }
 
+// filter returns the seccomp program: one that was compiled before, or the
+// profile's.
+func (e *env) filter() ([]unix.SockFilter, uint32, error) {
+	if e.cfg.Filter != nil {
+		return e.cfg.Filter, e.cfg.FilterFlags, nil
+	}
+	prog, info, err := seccomp.Compile(e.spec.Linux.Seccomp, seccomp.Options{GOARCH: e.cfg.Facts.GOARCH})
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.Notify {
+		return nil, 0, fault.New(fault.Unsupported, "seccomp: SCMP_ACT_NOTIFY needs a listener")
+	}
+	if e.cfg.Compiled != nil {
+		e.cfg.Compiled(prog, info.Flags)
+	}
+	return prog, info.Flags, nil
+}
+
 // seccompChild sets capabilities, no_new_privs and the filter. Without
 // no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it is loaded
 // before the capabilities go, and the profile has to allow what follows;
 // with it the filter is the last thing before execve.
 func seccompChild(e *env) error {
 	c := e.capabilities()
-	prog, info, err := seccomp.Compile(e.spec.Linux.Seccomp, seccomp.Options{GOARCH: e.cfg.Facts.GOARCH})
+	prog, flags, err := e.filter()
 	if err != nil {
 		return err
-	}
-	if info.Notify {
-		return fault.New(fault.Unsupported, "seccomp: SCMP_ACT_NOTIFY needs a listener")
 	}
 	load := func() {
 		if len(prog) == 0 {
@@ -140,7 +156,7 @@ func seccompChild(e *env) error {
 		}
 		e.p.Note("load seccomp filter")
 		e.p.Call(plan.InChild, unix.SYS_SECCOMP, []plan.Arg{
-			plan.Int(unix.SECCOMP_SET_MODE_FILTER), plan.Int(info.Flags), e.p.Program(prog),
+			plan.Int(unix.SECCOMP_SET_MODE_FILTER), plan.Int(flags), e.p.Program(prog),
 		})
 	}
 	if e.spec.Process.NoNewPrivileges {

@@ -120,6 +120,11 @@ func (e *env) mountFS(m *specs.Mount, o *mountOptions) error {
 		return fault.New(fault.Unsupported, "mount %s: tmpcopyup", m.Destination)
 	}
 	var mnt plan.Slot
+	inherit := m.Type == "tmpfs" && !o.has("mode")
+	readonly := inherit && (o.set|o.recSet)&unix.MOUNT_ATTR_RDONLY != 0
+	if readonly { // the mode has to be written first
+		o.set, o.recSet = o.set&^unix.MOUNT_ATTR_RDONLY, o.recSet&^unix.MOUNT_ATTR_RDONLY
+	}
 	if m.Type == "proc" && len(o.data) == 0 && isNew(e.spec, specs.PIDNamespace) && !e.procUsed() {
 		mnt = e.procfs()
 		e.p.MountSetattr(plan.InChild, mnt.Arg(), false, plan.Attrs{Set: o.set, Clear: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | o.clear})
@@ -128,7 +133,7 @@ func (e *env) mountFS(m *specs.Mount, o *mountOptions) error {
 	}
 	t := e.find(m.Destination, true)
 	var mode plan.Slot
-	if m.Type == "tmpfs" && !o.has("mode") {
+	if inherit {
 		// The kernel's default is 1777 whatever lies below; an image's /run
 		// is 0755 and stays so. A new directory gets the default.
 		mode = e.p.ModeOf(plan.InChild, t, plan.When(plan.IfOK, t))
@@ -137,6 +142,9 @@ func (e *env) mountFS(m *specs.Mount, o *mountOptions) error {
 	e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
 	if mode != 0 {
 		e.p.Call(plan.InChild, unix.SYS_FCHMODAT, []plan.Arg{mnt.Arg(), e.p.Str("."), mode.Arg()}, plan.When(plan.IfOK, mode))
+	}
+	if readonly {
+		e.p.MountSetattr(plan.InChild, mnt.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY})
 	}
 	if o.propagation != 0 {
 		e.p.MountSetattr(plan.InChild, mnt.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})

@@ -139,8 +139,6 @@ func pivotChild(e *env) error {
 		e.p.Note("set root propagation")
 		e.p.MountSetattr(plan.InChild, e.root.Arg(), false, plan.Attrs{Propagation: unix.MS_SHARED})
 	}
-	e.p.Note("working directory " + e.spec.Process.Cwd)
-	e.p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{e.cwd.Arg()})
 	return nil
 }
 
