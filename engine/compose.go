@@ -67,8 +67,11 @@ type Facts struct {
 	AppArmor        bool           //
 	AppArmorProfile string         // default profile, loaded; "" is none
 	SELinux         bool           //
-	InitPath        string         // host path of the binary for --init; "" is none
-	UIDMap, GIDMap  []specs.LinuxIDMapping
+	// Seccomp returns the default profile; nil is seccomp.Default. The engine
+	// answers nil where it has the compiled program already.
+	Seccomp        func(seccomp.Host) *specs.LinuxSeccomp
+	InitPath       string // host path of the binary for --init; "" is none
+	UIDMap, GIDMap []specs.LinuxIDMapping
 }
 
 // Composed is the specification with what it needs on disk.

@@ -127,6 +127,8 @@ func seccompProfile(opt string, privileged bool, f *Facts, caps []string) (*spec
 	switch {
 	case opt == "unconfined", opt == "" && privileged:
 		return nil, nil
+	case opt == "" && f.Seccomp != nil:
+		return f.Seccomp(host), nil
 	case opt == "":
 		return seccomp.Default(host), nil
 	}

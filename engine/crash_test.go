@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +39,10 @@ func crash(text string) int {
 		panic(err)
 	}
 	n := 0
+	var mu sync.Mutex // groups are made beside the rest
 	e.after = func(where string) {
+		mu.Lock()
+		defer mu.Unlock()
 		if n == c.At {
 			os.Stdout.WriteString(where)
 			_ = unix.Kill(os.Getpid(), unix.SIGKILL)

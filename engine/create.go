@@ -15,6 +15,7 @@ import (
 	"github.com/tare-engine/tare/host"
 	"github.com/tare-engine/tare/image"
 	tareruntime "github.com/tare-engine/tare/runtime"
+	"github.com/tare-engine/tare/seccomp"
 	"github.com/tare-engine/tare/snapshot"
 	"github.com/tare-engine/tare/spawn/nofile"
 	"github.com/tare-engine/tare/spec"
@@ -28,6 +29,10 @@ type draft struct {
 	image    *image.Image // nil with RootFS
 	composed *Composed
 	runtime  tareruntime.Config
+
+	filter      []unix.SockFilter // compiled before, by the same tare for the same capabilities
+	filterFlags uint32
+	compiled    func([]unix.SockFilter, uint32) // keeps one that had to be compiled
 }
 
 func newID() (string, error) {
@@ -50,6 +55,7 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 	if err != nil {
 		return nil, err
 	}
+	facts.Seccomp = func(h seccomp.Host) *specs.LinuxSeccomp { return e.cachedFilter(d, h) }
 	in := &ComposeInput{
 		ID: id, Config: c, Facts: facts,
 		RootPath: snap.Root, FilesDir: filepath.Dir(e.state.FileName(id, "x")), Devices: hostDevices,
@@ -79,6 +85,8 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 		},
 		After: e.after,
 		IsDir: d.isDir,
+
+		Filter: d.filter, FilterFlags: d.filterFlags, Compiled: d.compiled,
 	}
 	if e.host.UserNS {
 		gids, deny := host.IDs()
