@@ -51,6 +51,24 @@ func WriteFile(path string, data []byte, perm uint32, d Durability) error {
 	return nil
 }
 
+// ReplaceFile is WriteFile, volatile, for a file that must be there still: the
+// error is ENOENT when somebody has removed it, and it stays removed.
+func ReplaceFile(path string, data []byte, perm uint32) error {
+	temp := filepath.Dir(path) + "/" + TempName()
+	err := writeNew(temp, data, perm, Volatile)
+	if err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+		if errors.Is(err, unix.EINVAL) && unix.Access(path, unix.F_OK) == nil {
+			err = unix.Rename(temp, path) // some network file systems lack the flag
+		}
+	}
+	_ = unix.Unlink(temp) // the old file now, or what failed
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
 // CreateFile makes a new file with one write, unsynced and under its final
 // name. A reader may find it empty. The error carries the errno: EEXIST when
 // it is there, ENOENT when its directory is not.

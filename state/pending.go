@@ -50,8 +50,11 @@ func (s *Store) Begin(p Pending) (*Pending, error) {
 	return &p, nil
 }
 
-func (s *Store) lockPending(how int) (int, error) {
-	dir, err := unix.Open(s.run+"/pending", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (s *Store) lockPending(how int) (int, error) { return openLocked(s.run+"/pending", how) }
+
+// openLocked opens a directory and locks it.
+func openLocked(path string, how int) (int, error) {
+	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
@@ -125,6 +128,7 @@ func cutOff(path, id string, undo func(*Pending) error) error {
 		if err := json.NewDecoder(f).Decode(&p); err != nil {
 			return fault.New(fault.Internal, "pending start %s: %w", short(id), err)
 		}
+		p.ID = id
 	}
 	if err := undo(&p); err != nil {
 		return err

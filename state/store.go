@@ -121,9 +121,18 @@ func (s *Store) Owner(name string) string {
 	return hex.EncodeToString(b)
 }
 
-// free gives the name back, if id has it.
+// free gives the name back, if id has it. The lock keeps a second free of the
+// same name from taking it away from its next owner.
 func (s *Store) free(name, id string) error {
 	if name == "" || s.Owner(name) != id {
+		return nil
+	}
+	dir, err := openLocked(filepath.Dir(s.nameLink(name)), unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(dir) }()
+	if s.Owner(name) != id {
 		return nil
 	}
 	if err := unix.Unlink(s.nameLink(name)); err != unix.ENOENT {
@@ -162,9 +171,13 @@ func (s *Store) Create(r *Record) error {
 	return err
 }
 
-// Put replaces a record.
+// Put replaces a record. One that somebody has removed meanwhile stays so.
 func (s *Store) Put(r *Record) error {
-	return fsatomic.WriteFile(s.path(r.ID, r.Remove), r.encode(), 0o600, fsatomic.Volatile)
+	err := fsatomic.ReplaceFile(s.path(r.ID, r.Remove), r.encode(), 0o600)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
 }
 
 func (r *Record) encode() []byte {
