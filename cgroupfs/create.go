@@ -139,12 +139,21 @@ func (x *executor) do(i int) error {
 	return fault.New(fault.Internal, "execute cgroup action %d: unknown kind", a.Kind)
 }
 
-// optional leaves a hierarchy out that nobody needs and that is not ours.
+// optional leaves a hierarchy out that nobody needs and that is not ours; the
+// error for one that is needed names the limit.
 func (x *executor) optional(a *cgroup.Action, p *place, err error) error {
-	if err != nil && a.Optional && denied(err) {
+	if err == nil || !denied(err) {
+		return err
+	}
+	if a.Optional {
 		p.closeParent()
 		p.skip = true
 		return nil
+	}
+	for i := range x.s.Actions {
+		if w := &x.s.Actions[i]; w.Hierarchy == a.Hierarchy && w.Kind == cgroup.Write && w.Resource != "" {
+			return fault.New(fault.KindOf(err), "set %s: %w", w.Resource, err)
+		}
 	}
 	return err
 }
