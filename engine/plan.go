@@ -24,6 +24,7 @@ func (cs *Containers) Plan(ctx context.Context, c *ContainerConfig, w io.Writer)
 			return err
 		}
 	}
+	d.runtime.Compiled = nil // what is compiled for a plan is not kept
 	p, err := tareruntime.Compile(d.runtime)
 	if err != nil {
 		return err
