@@ -140,6 +140,7 @@ func (app *App) engine() (*engine.Engine, error) {
 		if code, done, err := engine.Enter(app.options); done || err != nil {
 			return nil, &entered{code, err}
 		}
+		app.options.Warn = func(text string) { app.warn("warning: " + text) }
 		e, err := engine.Open(app.options)
 		if err != nil {
 			return nil, err

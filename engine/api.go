@@ -10,6 +10,11 @@ type Options struct {
 	Root    string // data root: images, containers; survives a reboot
 	RunRoot string // state of running containers, on a tmpfs
 	Debug   bool   // log what is done to stderr
+
+	// Warn is called with one line for what [Open] could not clean up after
+	// another start, which must not keep this one from working. With nil it
+	// is an error.
+	Warn func(msg string) `json:"-"`
 }
 
 // The defaults of Options.

@@ -48,7 +48,11 @@ func Open(o Options) (*Engine, error) {
 		return nil, err
 	}
 	if err := e.recover(); err != nil {
-		return nil, fault.New(fault.KindOf(err), "clean up after a start that was cut off: %w", err)
+		err = fault.New(fault.KindOf(err), "clean up after a start that was cut off: %w", err)
+		if o.Warn == nil {
+			return nil, err
+		}
+		o.Warn(err.Error())
 	}
 	return e, nil
 }

@@ -94,8 +94,7 @@ func (r *run) create() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, e.discard(d.id, c.Name, c.HostConfig.AutoRemove))
-			r.pending.End()
+			r.undo()
 		}
 	}()
 	e.reached("pending")
@@ -123,6 +122,20 @@ func (r *run) create() (err error) {
 	}
 	e.reached("recorded")
 	return nil
+}
+
+// undo removes what a start that failed has made. What it cannot remove is
+// left to the next command, and is not the reason of the failure.
+func (r *run) undo() {
+	c := r.d.config
+	if err := r.e.discard(r.d.id, c.Name, c.HostConfig.AutoRemove); err != nil {
+		r.pending.Leave()
+		if r.o.Warn != nil {
+			r.o.Warn("clean up: " + err.Error())
+		}
+		return
+	}
+	r.pending.End()
 }
 
 func (r *run) connect() (err error) {
@@ -205,9 +218,7 @@ func (r *run) start() (err error) {
 		if r.streams != nil {
 			r.streams.Close()
 		}
-		err = r.failed(err)
-		r.pending.End()
-		return err
+		return r.failed(err)
 	}
 	e.reached("started")
 	if r.streams != nil {
@@ -224,11 +235,16 @@ func (r *run) start() (err error) {
 func (r *run) failed(err error) error {
 	c := r.d.config
 	if c.HostConfig.AutoRemove || exitCode(err) == ExitEngine {
-		return errors.Join(err, r.e.discard(r.d.id, c.Name, c.HostConfig.AutoRemove))
+		r.undo()
+		return err
 	}
 	r.record.Proc, r.record.Started = state.Proc{}, r.record.Finished
 	r.record.ExitCode, r.record.Error = exitCode(err), err.Error()
-	return errors.Join(err, r.e.state.Put(&r.record))
+	if perr := r.e.state.Put(&r.record); perr != nil && r.o.Warn != nil {
+		r.o.Warn(perr.Error())
+	}
+	r.pending.End()
+	return err
 }
 
 // finish waits for the end and cleans up.

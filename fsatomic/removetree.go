@@ -29,6 +29,12 @@ func RemoveTree(dirfd int, name string) error {
 	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
 		r := remover{root: -1}
 		err = r.dir(dirfd, name, 0)
+	case errors.Is(err, unix.EROFS):
+		// The kernel does not look for the name then.
+		var st unix.Stat_t
+		if unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == unix.ENOENT {
+			return nil
+		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove %s: %w", name, err)

@@ -79,6 +79,9 @@ func (p *Pending) End() {
 	_ = unix.Close(p.fd)
 }
 
+// Leave says that the start was not undone: the next clean-up tries again.
+func (p *Pending) Leave() { _ = unix.Close(p.fd) }
+
 // CutOff calls undo for every start whose process has died, and forgets those
 // for which it returns nil. When nothing is pending it reads one empty
 // directory.

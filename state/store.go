@@ -105,7 +105,10 @@ func (s *Store) Reserve(name, id string) error {
 	if err == unix.EEXIST {
 		return fault.New(fault.Exists, "name %q is in use by container %s", name, short(s.Owner(name)))
 	}
-	return err
+	if err != nil {
+		return fault.New(fault.KindOf(err), "reserve name %q: %w", name, err)
+	}
+	return nil
 }
 
 // Owner returns the id that has the name, or "".
@@ -268,8 +271,12 @@ func (s *Store) Find(ref string) (string, error) {
 
 // Delete removes the record of a container, and gives its name back.
 func (s *Store) Delete(id, name string, remove bool) error {
-	if err := unix.Unlink(s.path(id, remove)); err != nil && err != unix.ENOENT {
-		return err
+	path := s.path(id, remove)
+	switch err := unix.Unlink(path); {
+	case err == nil || err == unix.ENOENT:
+	case err == unix.EROFS && unix.Access(path, unix.F_OK) == unix.ENOENT:
+	default:
+		return fault.New(fault.KindOf(err), "remove %s: %w", path, err)
 	}
 	return s.free(name, id)
 }
