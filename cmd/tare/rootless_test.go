@@ -12,7 +12,7 @@ import (
 // TestRootless runs the program as a user without privileges: the same
 // engine, one user namespace further in.
 func TestRootless(t *testing.T) {
-	if os.Geteuid() != 0 { //nolint:forbidigo // to become somebody else
+	if os.Geteuid() != 0 {
 		t.Skip("needs root, to become an ordinary user")
 	}
 	if _, err := os.Stat("/bin/busybox"); err != nil {

@@ -132,7 +132,7 @@ func compare(t *testing.T, p *specs.LinuxSeccomp, got []unix.SockFilter) {
 					newer++
 				case g == enosys && w == g: // runc's patch and libseccomp agree
 					known++
-				case g != w && !(g == enosys && n > newest[arch]):
+				case g != w && (g != enosys || n <= newest[arch]):
 					t.Errorf("%s %d (%s) %x: the container says %s, libseccomp %s", arch, n, name, d.Args, seccomp.ActionName(g), seccomp.ActionName(w))
 				default:
 					known++

@@ -49,7 +49,7 @@ func build() (bin string, remove func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	if unix.Access(repo, unix.W_OK) == unix.EROFS { //nolint:errorlint // a bare errno
+	if unix.Access(repo, unix.W_OK) == unix.EROFS {
 		// The virtual machine sees the host's checkout, and what make
 		// has built there.
 		return repo + "/bin", func() {}, nil
