@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tare-engine/tare/cgroupfs"
+	"github.com/tare-engine/tare/state"
 )
 
 // Tests that need the kernel run in this process tree's own cgroup parent,
@@ -17,7 +18,7 @@ import (
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 { //nolint:forbidigo // a test may ask
+	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
 	if _, err := os.Stat("/bin/busybox"); err != nil {
@@ -117,7 +118,7 @@ func assertEmpty(t *testing.T, e *Engine) {
 	}
 	for _, dir := range []string{
 		e.opt.Root + "/containers", e.opt.Root + "/containers/.names", e.opt.RunRoot + "/containers",
-		e.opt.RunRoot + "/pending", e.opt.Root + "/overlay",
+		e.opt.Root + "/overlay",
 	} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !os.IsNotExist(err) {
@@ -130,6 +131,12 @@ func assertEmpty(t *testing.T, e *Engine) {
 				t.Errorf("left: %s/%s", dir, f.Name())
 			}
 		}
+	}
+	if err := e.state.CutOff(func(p *state.Pending) error {
+		t.Errorf("left: pending start %s", p.ID)
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 	l, err := e.layout()
 	if err != nil {

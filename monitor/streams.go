@@ -167,7 +167,7 @@ func (s *Streams) Give(uid int) error {
 		if fs.Type != pipeMagic {
 			continue
 		}
-		if err := unix.Fchown(fd, uid, -1); err != nil && err != unix.EPERM { //nolint:errorlint // a bare errno
+		if err := unix.Fchown(fd, uid, -1); err != nil && err != unix.EPERM {
 			return fmt.Errorf("standard stream %d: chown: %w", i, err)
 		}
 	}
