@@ -72,7 +72,7 @@ func open(o Options) (*Engine, error) {
 	e := &Engine{
 		opt:       o,
 		host:      facts,
-		state:     state.Open(o.Root, o.RunRoot),
+		state:     state.Open(o.Root, o.RunRoot, madeUpName),
 		images:    image.Open(o.Root),
 		snapshots: snapshot.Open(o.Root),
 		layout:    sync.OnceValues(cgroupfs.Probe),

@@ -126,7 +126,7 @@ func assertEmpty(t *testing.T, e *Engine) {
 		}
 		for _, f := range entries {
 			switch f.Name() {
-			case ".names", ".spare", ".old":
+			case ".names", ".spare", ".old": // kept on purpose
 			default:
 				t.Errorf("left: %s/%s", dir, f.Name())
 			}

@@ -6,19 +6,16 @@ var (
 	nameWhat = [...]string{"acorn", "amber", "anchor", "apple", "arrow", "basket", "beacon", "birch", "bottle", "box", "brick", "bucket", "button", "candle", "carat", "cask", "chest", "clove", "cobalt", "copper", "coral", "cork", "crate", "crown", "cup", "drum", "feather", "flask", "flint", "gram", "hamper", "hatch", "hazel", "jar", "kettle", "kite", "ladle", "lantern", "leaf", "linen", "locket", "maple", "marble", "mint", "nutmeg", "ounce", "pallet", "pearl", "pebble", "pepper", "petal", "pine", "pouch", "quill", "reed", "ribbon", "saffron", "shell", "silk", "spool", "thimble", "timber", "tin", "walnut"}
 )
 
-// randomName returns a name that follows from a random id; each try gives
-// another one.
-func randomName(id string, try int) string {
-	h := uint32(2166136261) // FNV-1a
+// madeUpName returns the name of a container that nobody named. It follows
+// from the id, 35 bits of it, and is as good as unique: nothing has to be
+// reserved.
+func madeUpName(id string) string {
+	h := uint64(14695981039346656037) // FNV-1a
 	for i := range len(id) {
-		h = (h ^ uint32(id[i])) * 16777619
+		h = (h ^ uint64(id[i])) * 1099511628211
 	}
-	h += uint32(try) * 2654435761
-	how, what := nameHow[h>>8%uint32(len(nameHow))], nameWhat[h>>20%uint32(len(nameWhat))]
-	name := how + "_" + what
-	if try > 0 {
-		const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-		name += "_" + string([]byte{digits[h%36], digits[h/36%36], digits[h/1296%36]})
-	}
-	return name
+	how, what := nameHow[h>>8%uint64(len(nameHow))], nameWhat[h>>20%uint64(len(nameWhat))]
+	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+	h >>= 32
+	return how + "_" + what + "_" + string([]byte{digits[h%36], digits[h/36%36], digits[h/1296%36], digits[h/46656%36], digits[h/1679616%36]})
 }

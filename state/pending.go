@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
@@ -9,73 +10,109 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pending is a start under way. Its file is locked for as long as the process
-// that does it lives; a file that nobody locks is a start that was cut off.
+// RUN/pending is one file of slots. A slot is empty (its length is 0) or says
+// what a start under way has to clean up; whoever does the start holds an open
+// file description lock on it, which ends with its last descriptor however
+// that comes about. A full slot that nobody locks is a start that was cut off.
+//
+// A file for each start would say the same, but making and removing one costs
+// ext4 half a millisecond (docs/adr/0003).
+const slotSize = 8192
+
+// Pending is a start under way.
 type Pending struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	Cgroup string `json:"cgroup"`
 	Remove bool   `json:"remove"`
 
-	fd   int
-	path string
+	fd int
+	at int64
 }
 
-// Begin records that a start begins, before anything is made. The directory's
-// shared lock keeps a clean-up from seeing the file before it is locked.
+// Begin records that a start begins, before anything is made.
 func (s *Store) Begin(p Pending) (*Pending, error) {
-	dir, err := s.lockPending(unix.LOCK_SH)
+	b := appendPending(make([]byte, 4, 512), &p)
+	if len(b) > slotSize {
+		return nil, fault.New(fault.Invalid, "begin a start: name or cgroup path too long")
+	}
+	binary.LittleEndian.PutUint32(b, uint32(len(b)-4))
+	fd, err := openPending(s.run, unix.O_CREAT)
 	if errors.Is(err, unix.ENOENT) {
-		if err := os.MkdirAll(s.run+"/pending", 0o711); err != nil {
+		if err := os.MkdirAll(s.run, 0o711); err != nil {
 			return nil, err
 		}
-		dir, err = s.lockPending(unix.LOCK_SH)
+		fd, err = openPending(s.run, unix.O_CREAT)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.KindOf(err), "begin a start: %w", err)
 	}
-	defer func() { _ = unix.Close(dir) }()
-	p.path = s.run + "/pending/" + p.ID
-	p.fd, err = unix.Openat(dir, p.ID, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err = flock(p.fd, unix.LOCK_EX); err == nil {
-		_, err = unix.Write(p.fd, appendPending(nil, &p))
-	}
-	if err != nil {
-		p.End()
-		return nil, err
+	p.fd = fd
+	if err := p.take(b); err != nil {
+		_ = unix.Close(fd)
+		return nil, fault.New(fault.KindOf(err), "begin a start: %w", err)
 	}
 	return &p, nil
 }
 
-func (s *Store) lockPending(how int) (int, error) { return openLocked(s.run+"/pending", how) }
-
-// openLocked opens a directory and locks it.
-func openLocked(path string, how int) (int, error) {
-	dir, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
+// take fills the first slot that is free.
+func (p *Pending) take(b []byte) error {
+	for p.at = 0; ; p.at += slotSize {
+		err := lockSlot(p.fd, p.at, unix.F_WRLCK)
+		if err == unix.EAGAIN {
+			continue // another start's
+		}
+		if err != nil {
+			return err
+		}
+		n, err := slotLen(p.fd, p.at)
+		if err == nil && n == 0 {
+			_, err = unix.Pwrite(p.fd, b, p.at)
+			return err
+		}
+		// One that was cut off, for a clean-up to see.
+		if uerr := lockSlot(p.fd, p.at, unix.F_UNLCK); err != nil || uerr != nil {
+			return errors.Join(err, uerr)
+		}
 	}
-	if err := flock(dir, how); err != nil {
-		_ = unix.Close(dir)
-		return -1, err
-	}
-	return dir, nil
 }
 
-func flock(fd, how int) error {
+func openPending(run string, flags int) (int, error) {
 	for {
-		if err := unix.Flock(fd, how); err != unix.EINTR {
+		fd, err := unix.Open(run+"/pending", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW|flags, 0o600)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// lockSlot locks or unlocks one slot without waiting.
+func lockSlot(fd int, at int64, how int16) error {
+	for {
+		l := unix.Flock_t{Type: how, Start: at, Len: slotSize}
+		if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &l); err != unix.EINTR {
 			return err
 		}
 	}
 }
 
+// slotLen returns the length of a slot's text; 0 also behind the file's end.
+func slotLen(fd int, at int64) (int, error) {
+	var b [4]byte
+	if n, err := unix.Pread(fd, b[:], at); err != nil || n < 4 {
+		return 0, err
+	}
+	return int(binary.LittleEndian.Uint32(b[:])), nil
+}
+
+func clearSlot(fd int, at int64) error {
+	_, err := unix.Pwrite(fd, make([]byte, 4), at)
+	return err
+}
+
 // End says that the start is complete, or undone.
 func (p *Pending) End() {
-	_ = unix.Unlink(p.path)
+	_ = clearSlot(p.fd, p.at) // where it fails, the next clean-up finds nothing to do
 	_ = unix.Close(p.fd)
 }
 
@@ -83,58 +120,66 @@ func (p *Pending) End() {
 func (p *Pending) Leave() { _ = unix.Close(p.fd) }
 
 // CutOff calls undo for every start whose process has died, and forgets those
-// for which it returns nil. When nothing is pending it reads one empty
-// directory.
+// for which it returns nil. When nothing is pending it reads a few bytes.
 func (s *Store) CutOff(undo func(*Pending) error) error {
-	path := s.run + "/pending"
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, unix.ENOENT) || err == nil && len(entries) == 0 {
+	fd, err := openPending(s.run, 0)
+	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	// Whoever was just making a file has locked it when we get this.
-	dir, err := s.lockPending(unix.LOCK_EX)
-	if err != nil {
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
-	_ = unix.Close(dir)
 	var errs []error
-	for _, e := range entries {
-		if err := cutOff(path+"/"+e.Name(), e.Name(), undo); err != nil {
+	for at := int64(0); at < st.Size; at += slotSize {
+		if n, err := slotLen(fd, at); err != nil || n == 0 {
 			errs = append(errs, err)
+			continue
 		}
+		if err := lockSlot(fd, at, unix.F_WRLCK); err != nil {
+			continue // its process lives
+		}
+		errs = append(errs, cutOff(fd, at, undo), lockSlot(fd, at, unix.F_UNLCK))
 	}
 	return errors.Join(errs...)
 }
 
-func cutOff(path, id string, undo func(*Pending) error) error {
-	f, err := os.OpenFile(path, os.O_RDONLY, 0)
-	if errors.Is(err, unix.ENOENT) {
-		return nil // it has just ended
-	}
-	if err != nil {
+// cutOff undoes the start of a slot that is locked. It may have ended between
+// the look and the lock.
+func cutOff(fd int, at int64, undo func(*Pending) error) error {
+	n, err := slotLen(fd, at)
+	if err != nil || n == 0 {
 		return err
 	}
-	defer func() { _ = f.Close() }()
-	if err := flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil //nolint:nilerr // its process lives
+	b := make([]byte, min(n, slotSize-4))
+	if _, err := unix.Pread(fd, b, at+4); err != nil {
+		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err == nil && st.Nlink == 0 {
-		return nil
-	}
-	p := Pending{ID: id}
-	// An empty one was cut off before its first write: nothing else was made.
-	if st.Size > 0 {
-		if err := json.NewDecoder(f).Decode(&p); err != nil {
-			return fault.New(fault.Internal, "pending start %s: %w", short(id), err)
-		}
-		p.ID = id
+	var p Pending
+	if err := json.Unmarshal(b, &p); err != nil || !validID(p.ID) {
+		// Written by half: nothing else was made by then.
+		return clearSlot(fd, at)
 	}
 	if err := undo(&p); err != nil {
 		return err
 	}
-	return os.Remove(path)
+	return clearSlot(fd, at)
+}
+
+// validID reports whether id is one of ours: 64 hexadecimal digits, and so
+// safe in a path.
+func validID(id string) bool {
+	if len(id) != 64 {
+		return false
+	}
+	for i := range len(id) {
+		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }

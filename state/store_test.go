@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/tare-engine/tare/fault"
@@ -10,7 +11,7 @@ import (
 
 func testStore(t *testing.T) *Store {
 	t.Helper()
-	return Open(t.TempDir(), t.TempDir())
+	return Open(t.TempDir(), t.TempDir(), func(id string) string { return "name_" + id[:4] })
 }
 
 // id is an id of the right length.
@@ -43,7 +44,7 @@ func TestPutRemoved(t *testing.T) {
 		}
 		entries, err := os.ReadDir(s.dir(remove))
 		for _, e := range entries {
-			if e.Name() != ".names" {
+			if e.Name() != ".names" && e.Name() != ".spare" {
 				t.Errorf("remove %v: %s is left", remove, e.Name())
 			}
 		}
@@ -79,15 +80,78 @@ func TestCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer live.End()
-	if err := os.WriteFile(s.run+"/pending/"+id("b"), []byte(`{"id":"../../c","name":"db"}`), 0o600); err != nil {
+	dead, err := s.Begin(Pending{ID: id("b"), Name: "db", Cgroup: "/tare/b", Remove: true})
+	if err != nil {
 		t.Fatal(err)
 	}
+	dead.Leave()
+	forged, err := s.Begin(Pending{ID: "../../c", Name: "db"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.Leave()
 	var undone []Pending
 	undo := func(p *Pending) error { undone = append(undone, *p); return nil }
 	if err := errors.Join(s.CutOff(undo), s.CutOff(undo)); err != nil {
 		t.Fatal(err)
 	}
-	if len(undone) != 1 || undone[0].ID != id("b") || undone[0].Name != "db" {
+	if len(undone) != 1 || undone[0].ID != id("b") || undone[0].Name != "db" || undone[0].Cgroup != "/tare/b" || !undone[0].Remove {
 		t.Errorf("undone: %+v", undone)
+	}
+	// Slots are used again.
+	for range 3 {
+		p, err := s.Begin(Pending{ID: id("c")})
+		if err != nil || p.at == live.at || p.at > 2*slotSize {
+			t.Fatalf("slot at %d, error %v", p.at, err)
+		}
+		p.End()
+	}
+	// What could not be undone stays.
+	p, err := s.Begin(Pending{ID: id("d")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Leave()
+	if err := s.CutOff(func(*Pending) error { return errors.ErrUnsupported }); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("error %v", err)
+	}
+	undone = nil
+	if err := s.CutOff(undo); err != nil || len(undone) != 1 {
+		t.Errorf("second try: %v, %+v", err, undone)
+	}
+}
+
+// TestSpare: the record of a --rm container is written into the file of one
+// that is gone, and reads as if it were new.
+func TestSpare(t *testing.T) {
+	s := testStore(t)
+	long := &Record{ID: id("a"), Name: "name_" + id("a")[:4], Remove: true, Image: strings.Repeat("x", 9000)}
+	if err := s.Create(long); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(long.ID, long.Name, true); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := s.IDs(); err != nil || len(ids) != 0 {
+		t.Fatalf("after the removal: %v, %v", ids, err)
+	}
+	for _, letter := range []string{"b", "c"} { // one from the spare, one new
+		if err := s.Create(&Record{ID: id(letter), Remove: true, Image: "short"}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.Get(id(letter)); err != nil || r.Image != "short" || r.ID != id(letter) {
+			t.Errorf("%s: %+v, %v", letter, r, err)
+		}
+	}
+	if got, err := s.Find("name_" + id("c")[:4]); err != nil || got != id("c") {
+		t.Errorf("by its made-up name: %s, %v", got, err)
+	}
+	for _, letter := range []string{"b", "c"} { // one becomes the spare
+		if err := s.Delete(id(letter), "", true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ids, err := s.IDs(); err != nil || len(ids) != 0 {
+		t.Errorf("after the removal: %v, %v", ids, err)
 	}
 }

@@ -209,7 +209,7 @@ func (r *Rig) Left() []string {
 	var left []string
 	for _, dir := range []string{
 		r.Root + "/containers", r.Root + "/containers/.names", r.Root + "/overlay", r.Root + "/staging",
-		r.RunRoot + "/containers", r.RunRoot + "/pending",
+		r.RunRoot + "/containers",
 	} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -220,6 +220,14 @@ func (r *Rig) Left() []string {
 			case ".names", ".spare", ".old": // kept on purpose
 			default:
 				left = append(left, dir+"/"+f.Name())
+			}
+		}
+	}
+	// RUN/pending is slots of 8 KiB; one that is taken begins with its length.
+	if b, err := os.ReadFile(r.RunRoot + "/pending"); err == nil {
+		for at := 0; at+4 <= len(b); at += 8192 {
+			if [4]byte(b[at:]) != [4]byte{} {
+				left = append(left, "a pending start")
 			}
 		}
 	}
