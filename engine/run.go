@@ -30,10 +30,16 @@ func (cs *Containers) Run(ctx context.Context, cfg *ContainerConfig, o *RunOptio
 		return ExitEngine, err
 	}
 	defer lease.Release()
+	var netns *tareruntime.NetNS
+	if plainNetwork(c) && !e.host.UserNS {
+		netns = tareruntime.NewNetNS()
+		defer netns.Close()
+	}
 	d, err := e.draft(ctx, id, c)
 	if err != nil {
 		return ExitEngine, err
 	}
+	d.runtime.NetNS = netns
 	warn := func(text string) {
 		if o.Warn != nil {
 			o.Warn(text)
@@ -54,6 +60,13 @@ func (cs *Containers) Run(ctx context.Context, cfg *ContainerConfig, o *RunOptio
 		return exitCode(err), err
 	}
 	return r.finish()
+}
+
+// plainNetwork reports whether the container will have a new network namespace
+// that belongs to the engine's user namespace.
+func plainNetwork(c *ContainerConfig) bool {
+	h := &c.HostConfig
+	return (h.NetworkMode == "" || h.NetworkMode == "none") && (h.UsernsMode == "" || h.UsernsMode == "host")
 }
 
 // exitCode is Docker's: 127 and 126 for the container's program, 125 for

@@ -53,7 +53,8 @@ type env struct {
 	making    bool // the plan is for execution, not for printing
 	group     *cgroupfs.Group
 	groupMade chan error // makeGroup's result, until somebody has waited for it
-	waitGroup func()     // adds the host op that waits
+	netns     *NetNS
+	atLast    []func() // add the host ops that wait for other threads
 	tolerated []tolerated
 }
 
@@ -115,6 +116,7 @@ func (e *env) closeAll() {
 		_ = unix.Close(fd)
 	}
 	e.ownEnds = nil
+	e.netns.Close()
 	if e.group != nil {
 		e.group.CloseTasks()
 	}
@@ -158,7 +160,14 @@ func (e *env) complete(t plan.Slot, dest string, dir bool, mode uint32) plan.Slo
 		flags |= unix.O_DIRECTORY
 	}
 	e.makeTarget(t, rel, dir, mode)
-	e.p.OpenInto(plan.InChild, t, e.root.Arg(), rel, flags, plan.InRoot, plan.When(plan.IfErr, t))
+	if dir {
+		e.p.OpenInto(plan.InChild, t, e.root.Arg(), rel, flags, plan.InRoot, plan.When(plan.IfErr, t))
+		return t
+	}
+	e.p.OpenInto(plan.InChild, t, e.root.Arg(), rel, flags, plan.InRoot, plan.When(plan.IfErr, t), plan.OK(unix.ENOENT))
+	// A link that leads nowhere, as systemd-resolved's /etc/resolv.conf in an
+	// image: the mount covers the link itself.
+	e.p.OpenInto(plan.InChild, t, e.root.Arg(), rel, flags|unix.O_NOFOLLOW, plan.InRoot, plan.When(plan.IfErr, t))
 	return t
 }
 

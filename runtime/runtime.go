@@ -43,6 +43,10 @@ type Config struct {
 	// engine answers for sources that it is about to make.
 	IsDir func(source string) (bool, error)
 
+	// NetNS is the container's network namespace, begun early; nil lets
+	// Create begin it. It is closed with the start.
+	NetNS *NetNS
+
 	// Filter is a compiled seccomp program to load instead of the profile's.
 	Filter []unix.SockFilter
 	// FilterFlags are its SECCOMP_FILTER_FLAG_* bits.

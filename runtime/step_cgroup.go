@@ -48,7 +48,7 @@ func cgroupHost(e *env) error {
 	if e.making {
 		e.makeGroup(set)
 	}
-	e.waitGroup = func() { e.p.Do(text, e.joinGroup) }
+	e.atLast = append(e.atLast, func() { e.p.Do(text, e.joinGroup) })
 	return nil
 }
 
@@ -67,9 +67,12 @@ func (e *env) makeGroup(set *cgroup.Set) {
 	}()
 }
 
-// groupReadyHost is where the engine needs the groups: last before the clone.
-func groupReadyHost(e *env) error {
-	e.waitGroup()
+// readyHost is where the engine needs what other threads make: last before
+// the clone.
+func readyHost(e *env) error {
+	for _, wait := range e.atLast {
+		wait()
+	}
 	return nil
 }
 

@@ -83,6 +83,8 @@ func namespacesHost(e *env) error {
 			fd := e.p.Openat2(plan.OnHost, "ns:"+string(ns.Type), plan.CWD, ns.Path, unix.O_RDONLY, 0, 0)
 			e.p.Call(plan.OnHost, unix.SYS_IOCTL, []plan.Arg{fd.Arg(), plan.Int(nsGetType), plan.Int(0)}, plan.Want(int64(flag)))
 			e.joins = append(e.joins, join{flag, fd})
+		case flag == unix.CLONE_NEWNET && ownNetNS(e.spec):
+			e.joins = append(e.joins, join{flag, e.netnsHost()})
 		case flag == unix.CLONE_NEWTIME || flag == unix.CLONE_NEWCGROUP:
 		default:
 			e.cloneFlags |= flag
