@@ -35,6 +35,13 @@ install: build ## install below PREFIX (default /usr/local; DESTDIR is honoured)
 	@set -e; for p in $(PROGRAMS); do \
 		echo "install $(PREFIX)/bin/$$p"; install -m 755 bin/$$p "$(DESTDIR)$(PREFIX)/bin/$$p"; done
 
+	install -d "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
+		"$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	bin/tared man "$(DESTDIR)$(PREFIX)/share/man/man1"
+	bin/tared completion bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tare"
+	bin/tared completion zsh >"$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_tare"
+	bin/tared completion fish >"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tare.fish"
+
 .PHONY: demo
 demo: build ## run a first container from the built-in image and print what is isolated
 	@test/demo
@@ -63,6 +70,7 @@ bench: build ## measure tare next to crun, runc, podman and bubblewrap
 .PHONY: soak
 soak: build ## a thousand starts in a row; nothing may be left behind
 	TARE_SOAK=1 $(GO) test -count=1 -v -timeout 30m -run Soak ./spawn
+	TARE_SOAK=1 $(GO) test -count=5 -timeout 30m -run 'Crash|Volume|Swap|Race' ./runtime ./engine ./cmd/tare
 
 .PHONY: lint
 lint: ## run the linters of .golangci.yml
