@@ -23,7 +23,8 @@ func Enter(o Options) (code int, done bool, err error) {
 	if host.IsRoot() {
 		return 0, false, nil
 	}
-	env := append(os.Environ(), "TARE_ROOT="+o.Root, "TARE_RUN_ROOT="+o.RunRoot)
-	code, err = rootless.Run(os.Args, env)
+	// Of two variables with one name the first counts.
+	env := append([]string{"TARE_ROOT=" + o.Root, "TARE_RUN_ROOT=" + o.RunRoot}, os.Environ()...)
+	code, err = rootless.Run(os.Args, env, o.RunRoot)
 	return code, true, err
 }

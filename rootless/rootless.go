@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/host"
@@ -27,14 +28,39 @@ func Roots() (root, run string) {
 	}
 	run = os.Getenv("XDG_RUNTIME_DIR")
 	if run == "" {
-		run = "/tmp/tare-run-" + strconv.Itoa(os.Getuid())
+		run = shared()
 	}
 	return root + "/tare", run + "/tare"
 }
 
+// shared is a run directory where everybody may make one.
+func shared() string { return "/tmp/tare-run-" + strconv.Itoa(os.Getuid()) }
+
+// own makes the directory or makes sure that it is the user's alone: whoever
+// made it first could tell us what to clean up.
+func own(dir string, uid int) error {
+	if err := unix.Mkdir(dir, 0o700); err == nil || err != unix.EEXIST {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != uid || st.Mode&0o022 != 0 {
+		return fault.New(fault.Denied, "not a directory of this user alone")
+	}
+	return nil
+}
+
 // Run executes this program with args and env in new user and mount
-// namespaces, forwards signals, and returns its exit code.
-func Run(args, env []string) (int, error) {
+// namespaces, forwards signals, and returns its exit code. runRoot is the run
+// root that it will use.
+func Run(args, env []string, runRoot string) (int, error) {
+	if dir := shared(); strings.HasPrefix(runRoot, dir+"/") {
+		if err := own(dir, os.Getuid()); err != nil {
+			return 0, fault.WithHint(fmt.Errorf("run root %s: %w", dir, err), "set XDG_RUNTIME_DIR")
+		}
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return 0, err
