@@ -83,8 +83,9 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 			NoFile: [2]uint64{nofile.Soft, nofile.Hard}, Rlimit: host.Rlimit,
 			AppArmor: e.host.AppArmor, SELinux: e.host.SELinux, GOARCH: e.host.Arch,
 		},
-		After: e.after,
-		IsDir: d.isDir,
+		After:        e.after,
+		IsDir:        d.isDir,
+		DeviceSource: func(p string) string { return deviceSource(c.HostConfig.Devices, p) },
 
 		Filter: d.filter, FilterFlags: d.filterFlags, Compiled: d.compiled,
 	}

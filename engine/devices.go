@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tare-engine/tare/fault"
 	"golang.org/x/sys/unix"
@@ -55,4 +56,19 @@ func deviceNode(path string, st *unix.Stat_t) (DeviceNode, bool) {
 		return n, false
 	}
 	return n, true
+}
+
+// deviceSource finds the host's path of a device of the container among those
+// that were asked for; a directory stands for all devices in it.
+func deviceSource(devices []DeviceMapping, inside string) string {
+	for _, d := range devices {
+		if d.PathInContainer == "" {
+			continue
+		}
+		rest, ok := strings.CutPrefix(inside, filepath.Clean(d.PathInContainer))
+		if ok && (rest == "" || rest[0] == '/') {
+			return filepath.Clean(d.PathOnHost) + rest
+		}
+	}
+	return inside
 }

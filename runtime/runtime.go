@@ -54,6 +54,11 @@ type Config struct {
 	// Compiled gets the program of the profile when Filter is nil. May be nil.
 	Compiled func(prog []unix.SockFilter, flags uint32)
 
+	// DeviceSource returns the host's path of the container's device node,
+	// which the runtime-spec does not have. Where no node can be made the
+	// host's is bound. nil: it is the same.
+	DeviceSource func(path string) string
+
 	Layout cgroup.Layout
 	// OOMGroup kills the whole container when one of its processes is
 	// OOM-killed (v2).

@@ -161,5 +161,8 @@ func (e *env) node(d specs.LinuxDevice, mode uint32) error {
 // plan is complete when it is called: the child makes the copy, before its
 // pivot, from the host's tree below the new root.
 func (e *env) hostDevice(p string) plan.Slot {
+	if e.cfg.DeviceSource != nil {
+		p = e.cfg.DeviceSource(p)
+	}
 	return e.p.OpenTree(plan.InChild, p, plan.CWD, p, false)
 }
