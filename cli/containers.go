@@ -130,6 +130,9 @@ func containerStatus(c *engine.ContainerSummary, now time.Time) string {
 	case engine.StatusPaused:
 		return "Up " + duration(now.Sub(c.Started)) + " (Paused)"
 	case engine.StatusExited:
+		if c.Finished.IsZero() {
+			return "Exited (" + strconv.Itoa(c.ExitCode) + ")" // nobody saw when
+		}
 		return "Exited (" + strconv.Itoa(c.ExitCode) + ") " + ago(c.Finished, now)
 	case engine.StatusDead:
 		return "Dead"

@@ -42,7 +42,7 @@ func sourceDate() time.Time {
 }
 
 func open() (*engine.Engine, error) {
-	o := engine.Options{Root: engine.DefaultRoot, RunRoot: engine.DefaultRunRoot}
+	o := engine.Options{Root: engine.DefaultRoot, RunRoot: engine.DefaultRunRoot, Warn: func(string) {}}
 	if v := os.Getenv("TARE_ROOT"); v != "" {
 		o.Root = v
 	}
