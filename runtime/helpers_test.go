@@ -12,6 +12,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -374,3 +375,9 @@ func noTraces(t testing.TB, do func()) {
 		t.Errorf("child left: pid %d, %v", pid, err)
 	}
 }
+
+// harden does what a rootful engine does before it makes containers, for the
+// time of one test.
+func harden(*Config) { _ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
+
+func ownerOf(fi os.FileInfo) uint32 { return fi.Sys().(*syscall.Stat_t).Uid }

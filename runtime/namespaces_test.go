@@ -241,3 +241,16 @@ func TestIPC(t *testing.T) {
 		t.Error("another namespace has the joined one's msgmax")
 	}
 }
+
+// TestNetNSThread: the thread that makes a network namespace is never the
+// main one, whose namespaces are what others see of this process.
+func TestNetNSThread(t *testing.T) {
+	needRoot(t)
+	before := readlink(t, "/proc/self/ns/net")
+	for range 50 {
+		NewNetNS().Close()
+		if now := readlink(t, "/proc/self/ns/net"); now != before {
+			t.Fatalf("this process is in %s now, was in %s", now, before)
+		}
+	}
+}

@@ -23,12 +23,28 @@ func NewNetNS() *NetNS {
 	n := &NetNS{fd: -1, done: make(chan struct{})}
 	go func() {
 		defer close(n.done)
-		runtime.LockOSThread() // not unlocked: the thread ends with the goroutine
-		if n.err = unix.Unshare(unix.CLONE_NEWNET); n.err == nil {
-			n.fd, n.err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		}
+		n.make()
 	}()
 	return n
+}
+
+func (n *NetNS) make() {
+	runtime.LockOSThread() // not unlocked: the thread ends with the goroutine
+	if unix.Gettid() == unix.Getpid() {
+		// The main thread does not end: this process would seem to be in the
+		// container's namespace. While it is held, another goroutine has another.
+		made := make(chan struct{})
+		go func() {
+			defer close(made)
+			n.make()
+		}()
+		<-made
+		runtime.UnlockOSThread()
+		return
+	}
+	if n.err = unix.Unshare(unix.CLONE_NEWNET); n.err == nil {
+		n.fd, n.err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
 }
 
 // Close lets go of the namespace, which lives on in whoever has joined it.
