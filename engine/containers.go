@@ -28,7 +28,11 @@ func (cs *Containers) List(_ context.Context, o ListOptions) ([]ContainerSummary
 			continue // being made, or just removed
 		}
 		if err != nil {
-			return nil, err
+			// Damaged, or of a newer tare: it can be seen, and removed by force.
+			if o.All {
+				list = append(list, ContainerSummary{ID: id, Name: cs.e.state.NameOf(id), Status: StatusDead})
+			}
+			continue
 		}
 		s := summary(r)
 		if o.All || s.Status == StatusRunning || s.Status == StatusPaused {
@@ -67,6 +71,11 @@ func (cs *Containers) Remove(_ context.Context, ref string, force bool) (string,
 		return "", err
 	}
 	r, err := e.state.Get(id)
+	if err != nil && force && fault.KindOf(err) != fault.NotFound {
+		// Nothing is known of it but the id.
+		name := e.state.NameOf(id)
+		return id, errors.Join(e.removeGroup(cgroupParent+"/"+id), e.discard(id, name, false), e.discard(id, name, true))
+	}
 	if err != nil {
 		return "", err
 	}
@@ -125,6 +134,9 @@ func (e *Engine) recover() error {
 		switch {
 		case err == nil && r.Proc.Look() == state.Running:
 			return e.snapshots.Sweep(p.ID)
+		case err == nil && p.Started && !p.Remove:
+			// It ran and ended with nobody to see it: it stays, as exited.
+			return errors.Join(e.removeGroup(p.Cgroup), e.snapshots.Sweep(p.ID))
 		case err == nil:
 			if kerr := r.Proc.Kill(); kerr != nil {
 				return kerr

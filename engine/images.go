@@ -104,11 +104,8 @@ func (e *Engine) imageUsers() (map[string][]string, error) {
 	users := make(map[string][]string)
 	for _, id := range ids {
 		r, err := e.state.Get(id)
-		if fault.KindOf(err) == fault.NotFound {
-			continue
-		}
 		if err != nil {
-			return nil, err
+			continue // gone, or damaged: it cannot start again
 		}
 		users[r.ImageID] = append(users[r.ImageID], r.Name)
 	}

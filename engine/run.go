@@ -233,6 +233,7 @@ func (r *run) start() (err error) {
 		}
 		return r.failed(err)
 	}
+	r.pending.MarkStarted()
 	e.reached("started")
 	if r.streams != nil {
 		r.streams.Started()

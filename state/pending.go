@@ -26,8 +26,13 @@ type Pending struct {
 	Cgroup string `json:"cgroup"`
 	Remove bool   `json:"remove"`
 
-	fd int
-	at int64
+	// Started says that the program was executed: what is left is a container
+	// that ran, not a start.
+	Started bool `json:"-"`
+
+	fd   int
+	at   int64
+	size uint32
 }
 
 // Begin records that a start begins, before anything is made.
@@ -36,7 +41,8 @@ func (s *Store) Begin(p Pending) (*Pending, error) {
 	if len(b) > slotSize {
 		return nil, fault.New(fault.Invalid, "begin a start: name or cgroup path too long")
 	}
-	binary.LittleEndian.PutUint32(b, uint32(len(b)-4))
+	p.size = uint32(len(b) - 4)
+	binary.LittleEndian.PutUint32(b, p.size)
 	fd, err := openPending(s.run, unix.O_CREAT)
 	if errors.Is(err, unix.ENOENT) {
 		if err := os.MkdirAll(s.run, 0o711); err != nil {
@@ -110,6 +116,16 @@ func clearSlot(fd int, at int64) error {
 	return err
 }
 
+// startedFlag in a slot's length stands for Pending.Started.
+const startedFlag = 1 << 31
+
+// MarkStarted notes that the program was executed.
+func (p *Pending) MarkStarted() {
+	var b [4]byte
+	binary.LittleEndian.PutUint32(b[:], p.size|startedFlag)
+	_, _ = unix.Pwrite(p.fd, b[:], p.at) // without it a clean-up sees a start
+}
+
 // End says that the start is complete, or undone.
 func (p *Pending) End() {
 	_ = clearSlot(p.fd, p.at) // where it fails, the next clean-up finds nothing to do
@@ -155,7 +171,8 @@ func cutOff(fd int, at int64, undo func(*Pending) error) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	b := make([]byte, min(n, slotSize-4))
+	started := n&startedFlag != 0
+	b := make([]byte, min(n&^startedFlag, slotSize-4))
 	if _, err := unix.Pread(fd, b, at+4); err != nil {
 		return err
 	}
@@ -164,6 +181,7 @@ func cutOff(fd int, at int64, undo func(*Pending) error) error {
 		// Written by half: nothing else was made by then.
 		return clearSlot(fd, at)
 	}
+	p.Started = started
 	if err := undo(&p); err != nil {
 		return err
 	}
