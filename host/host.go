@@ -56,6 +56,12 @@ func Probe() (Facts, error) {
 	return f, nil
 }
 
+// UID returns the caller's real user id.
+func UID() int { return unix.Getuid() }
+
+// GID returns the caller's real group id.
+func GID() int { return unix.Getgid() }
+
 // IsRoot reports whether the caller is root of its user namespace.
 func IsRoot() bool { return unix.Geteuid() == 0 }
 

@@ -258,7 +258,6 @@ func (p *Plan) Forked() (mem int, ok bool) { return p.forked.Memory() }
 type Opt struct {
 	apply  optKind
 	cond   Cond
-	fork   bool
 	slot   Slot
 	want   int32
 	errnos [4]uint16

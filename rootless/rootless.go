@@ -34,7 +34,7 @@ func Roots() (root, run string) {
 }
 
 // shared is a run directory where everybody may make one.
-func shared() string { return "/tmp/tare-run-" + strconv.Itoa(os.Getuid()) }
+func shared() string { return "/tmp/tare-run-" + strconv.Itoa(host.UID()) }
 
 // own makes the directory or makes sure that it is the user's alone: whoever
 // made it first could tell us what to clean up.
@@ -57,7 +57,7 @@ func own(dir string, uid int) error {
 // root that it will use.
 func Run(args, env []string, runRoot string) (int, error) {
 	if dir := shared(); strings.HasPrefix(runRoot, dir+"/") {
-		if err := own(dir, os.Getuid()); err != nil {
+		if err := own(dir, host.UID()); err != nil {
 			return 0, fault.WithHint(fmt.Errorf("run root %s: %w", dir, err), "set XDG_RUNTIME_DIR")
 		}
 	}
@@ -124,7 +124,7 @@ func childPlan(gate int, exe string, args, env []string) *plan.Plan {
 // has set ids aside for the user and the setuid helpers are there, those from
 // 1 on. Without them root is the only id.
 func writeMaps(pid int) error {
-	uid, gid := os.Getuid(), os.Getgid()
+	uid, gid := host.UID(), host.GID()
 	// Whether the ranges are this user's is for the setuid helpers to judge.
 	uids, gids := host.SubIDs(os.Getenv("USER"), strconv.Itoa(uid))
 	newuidmap, uerr := exec.LookPath("newuidmap")
@@ -141,7 +141,7 @@ func writeMaps(pid int) error {
 		{"/uid_map", fmt.Sprintf("0 %d 1", uid)},
 		{"/gid_map", fmt.Sprintf("0 %d 1", gid)},
 	} {
-		if err := os.WriteFile(dir+f.name, []byte(f.text), 0); err != nil {
+		if err := os.WriteFile(dir+f.name, []byte(f.text), 0); err != nil { //nolint:forbidigo // a file of procfs
 			return fmt.Errorf("map ids: %w", err)
 		}
 	}

@@ -15,7 +15,6 @@ type mountOptions struct {
 	recSet, recClear      uint64 // rro and the like: AT_RECURSIVE
 	propagation           uint64
 	recPropagation        bool
-	superRO               bool     // "ro" for the superblock too
 	data                  []string // for the file system
 	copyUp                bool     // tmpcopyup
 	idmap, recursiveIdmap bool

@@ -251,7 +251,7 @@ func (c *Container) abandon() {
 		_, _ = c.Process.Wait()
 		c.Process.Release()
 	}
-	c.env.settleGroup()
+	_ = c.env.settleGroup() // what went wrong first is the error
 	c.Group = c.env.group
 	c.env.closeAll()
 	c.closeConsole()

@@ -76,19 +76,19 @@ func readyHost(e *env) error {
 	return nil
 }
 
-// settleGroup waits for makeGroup where nothing else has.
-func (e *env) settleGroup() {
-	if e.groupMade != nil {
-		<-e.groupMade
-		e.groupMade = nil
+// settleGroup waits for makeGroup, once.
+func (e *env) settleGroup() error {
+	if e.groupMade == nil {
+		return nil
 	}
+	err := <-e.groupMade
+	e.groupMade = nil
+	return err
 }
 
 // joinGroup waits for the groups and hands their descriptors to the plan.
 func (e *env) joinGroup(s plan.Slots) error {
-	err := <-e.groupMade
-	e.groupMade = nil
-	if err != nil {
+	if err := e.settleGroup(); err != nil {
 		return err
 	}
 	if err := e.checkMissing(e.group.Missing()); err != nil {

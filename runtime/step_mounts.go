@@ -91,7 +91,7 @@ func mountsChild(e *env) error {
 			t := e.target(m.Destination, dir, mode)
 			e.p.MoveMount(plan.InChild, e.binds[i].Arg(), t.Arg())
 		case m.Type == "cgroup" || m.Type == "cgroup2":
-			err = e.mountCgroup(m, &o)
+			e.mountCgroup(m, &o)
 		default:
 			err = e.mountFS(m, &o)
 		}
@@ -190,7 +190,7 @@ func (e *env) newFS(m *specs.Mount, o *mountOptions) plan.Slot {
 
 // mountCgroup mounts the container's view of its cgroups: the one unified
 // hierarchy, or a tmpfs with one mount for each v1 hierarchy.
-func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) error {
+func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) {
 	mounts := e.cfg.Layout.Mounts()
 	if len(mounts) == 1 && mounts[0].Target == "" {
 		fs := e.p.Fsopen(plan.InChild, mounts[0].FSType)
@@ -198,7 +198,7 @@ func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) error {
 		mnt := e.p.Fsmount(plan.InChild, "cgroup", fs, int(o.set))
 		t := e.target(m.Destination, true, 0o755)
 		e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
-		return nil
+		return
 	}
 	fs := e.p.Fsopen(plan.InChild, "tmpfs")
 	e.p.FsString(plan.InChild, fs, "mode", "755")
@@ -228,5 +228,4 @@ func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) error {
 	if o.set&unix.MOUNT_ATTR_RDONLY != 0 {
 		e.p.MountSetattr(plan.InChild, top.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY})
 	}
-	return nil
 }

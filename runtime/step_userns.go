@@ -78,7 +78,7 @@ func writeIDMaps(p spawn.Process, uids, gids []specs.LinuxIDMapping) error {
 		{"uid_map", idMapText(uids)},
 		{"gid_map", idMapText(gids)},
 	} {
-		if err := os.WriteFile(dir+f.name, []byte(f.text), 0); err != nil {
+		if err := os.WriteFile(dir+f.name, []byte(f.text), 0); err != nil { //nolint:forbidigo // a file of procfs
 			return fmt.Errorf("write %s: %w", f.name, unwrapPath(err))
 		}
 	}

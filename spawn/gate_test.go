@@ -147,7 +147,7 @@ func copyFile(to, from string) error {
 
 // Whatever the engine holds, the program gets three descriptors.
 func TestNoDescriptorReachesTheProgram(t *testing.T) {
-	fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY, 0) //nolint: without O_CLOEXEC, on purpose
+	fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY, 0) // without O_CLOEXEC, on purpose
 	if err != nil {
 		t.Fatal(err)
 	}

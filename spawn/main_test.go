@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -228,7 +229,7 @@ func takeCensus(t testing.TB) census {
 	return census{
 		fds:    len(openFDs(t, os.Getpid())),
 		mounts: strings.Count(string(mounts), "\n"),
-		child:  err != unix.ECHILD,
+		child:  !errors.Is(err, unix.ECHILD),
 	}
 }
 

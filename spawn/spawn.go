@@ -19,8 +19,11 @@ import (
 
 // cloneArgs is struct clone_args of clone3(2).
 type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack,
-	stackSize, tls, setTID, setTIDSize, cgroup uint64
+	flags, pidfd  uint64
+	_, _          uint64 // child_tid, parent_tid
+	exitSignal    uint64
+	_, _, _, _, _ uint64 // stack, stack_size, tls, set_tid, set_tid_size
+	cgroup        uint64
 }
 
 //go:noescape

@@ -45,9 +45,11 @@ func TestSlotsAndConditions(t *testing.T) {
 	p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{miss.Arg()})
 	p.Call(plan.InChild, unix.SYS_DUP3, []plan.Arg{null.Arg(), plan.Int(1), plan.Int(0)}, plan.Want(1))
 	p.Begin("exec")
-	p.Exec([]string{"/nonexistent", "/bin/sh"}, []string{"sh", "-c",
+	p.Exec([]string{"/nonexistent", "/bin/sh"}, []string{
+		"sh", "-c",
 		`[ "$(readlink /proc/$$/fd/1)" = /dev/null ] && [ "$(pwd)" = / ] &&
-		for i in 3 4 5 6 7 8 9 10 11 12 13 14; do [ ! -e /proc/$$/fd/$i ] || exit 9; done`}, nil)
+		for i in 3 4 5 6 7 8 9 10 11 12 13 14; do [ ! -e /proc/$$/fd/$i ] || exit 9; done`,
+	}, nil)
 	p.Exec([]string{"/bin/true"}, []string{"true"}, nil)
 	if code, err := run(t, p, Options{}); err != nil || code != 0 {
 		t.Fatalf("exit code %d, error %v", code, err)

@@ -65,7 +65,7 @@ func (s *Store) Begin(p Pending) (*Pending, error) {
 func (p *Pending) take(b []byte) error {
 	for p.at = 0; ; p.at += slotSize {
 		err := lockSlot(p.fd, p.at, unix.F_WRLCK)
-		if err == unix.EAGAIN {
+		if errors.Is(err, unix.EAGAIN) {
 			continue // another start's
 		}
 		if err != nil {

@@ -7,7 +7,7 @@ package nofile
 
 // Soft and Hard are the limits before Go changed them, or 0 if they could
 // not be read.
-var Soft, Hard = read()
+var Soft, Hard = read() //nolint:revive // one comment is about both
 
 func read() (soft, hard uint64) {
 	var lim [2]uint64

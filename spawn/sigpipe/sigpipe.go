@@ -22,7 +22,7 @@ func handlerPC() uintptr
 func restorerPC() uintptr
 
 // writeEnd is what the handler writes to; -1 before Open.
-var writeEnd int64 = -1
+var writeEnd int64 = -1 //nolint:unused // the assembly does
 
 // sigaction is the kernel's struct sigaction.
 type sigaction struct {
