@@ -146,7 +146,9 @@ func (e *env) find(dest string, dir bool) plan.Slot {
 	if dir {
 		flags |= unix.O_DIRECTORY
 	}
-	return e.p.Openat2(plan.InChild, rel, e.root.Arg(), rel, flags, 0, plan.InRoot, plan.OK(unix.ENOENT))
+	// EAGAIN: somebody on the machine renamed something while a ".." was
+	// resolved (openat2(2)); complete opens it once more.
+	return e.p.Openat2(plan.InChild, rel, e.root.Arg(), rel, flags, 0, plan.InRoot, plan.OK(unix.ENOENT, unix.EAGAIN))
 }
 
 // complete adds the ops that make what find did not find.

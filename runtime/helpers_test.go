@@ -198,8 +198,10 @@ func start(t testing.TB, cfg Config) *running {
 	must(t, errors.Join(inR.Close(), outW.Close()))
 	must(t, err)
 	t.Cleanup(func() {
-		_ = c.Process.Signal(unix.SIGKILL) // it may have ended
-		finish(t, c)
+		_ = c.Process.Signal(unix.SIGKILL) // it may have ended,
+		_, _ = c.Process.Wait()            // and have been waited for
+		c.Process.Release()
+		c.removeGroup()
 		_, _ = in.Close(), out.Close()
 	})
 	return &running{c, in, bufio.NewReader(out)}

@@ -1,0 +1,222 @@
+package runtime
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/cgroup"
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/snapshot"
+	"golang.org/x/sys/unix"
+)
+
+func layout(l cgroup.Layout) edit { return func(c *Config) { c.Layout = l } }
+
+func resources(c *Config) {
+	limit, shares, pids := int64(256<<20), uint64(512), int64(64)
+	quota, period := int64(50000), uint64(100000)
+	c.Spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+	c.Spec.Linux.Resources.CPU = &specs.LinuxCPU{Shares: &shares, Quota: &quota, Period: &period, Cpus: "0-1"}
+	c.Spec.Linux.Resources.Pids = &specs.LinuxPids{Limit: &pids}
+}
+
+// TestPlan compares the printed plans of whole containers with golden files.
+// They are documentation too: go test ./runtime -run TestPlan -update.
+func TestPlan(t *testing.T) {
+	mask := uint32(0o027)
+	score := 100
+	maps := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 1}}
+	for _, tt := range []struct {
+		name  string
+		edits []edit
+	}{
+		{"default-v2", nil},
+		{"default-v1", []edit{layout(layoutV1)}},
+		{"default-hybrid", []edit{layout(layoutHybrid)}},
+		{"resources-v2", []edit{resources}},
+		{"resources-v1", []edit{resources, layout(layoutV1)}},
+		{"privileged", []edit{privileged, func(c *Config) {
+			c.Spec.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
+		}}},
+		{"terminal", []edit{terminal, user(1000, 1000)}},
+		{"userns", []edit{withUserNS}},
+		{"joins", []edit{func(c *Config) {
+			for kind, name := range nsNames {
+				if kind != specs.MountNamespace {
+					dropNamespace(c.Spec, kind)
+					_ = name
+				}
+			}
+			for _, kind := range []specs.LinuxNamespaceType{specs.UserNamespace, specs.PIDNamespace, specs.NetworkNamespace, specs.UTSNamespace, specs.IPCNamespace, specs.TimeNamespace, specs.CgroupNamespace} {
+				setNamespace(c.Spec, kind, "/run/ns/"+nsNames[kind])
+			}
+		}}},
+		{"user", []edit{user(1000, 1000, 20, 24), nnp, rlimit("RLIMIT_NOFILE", 64, 128), func(c *Config) {
+			c.Spec.Root.Readonly = true
+			c.Spec.Process.Capabilities = &specs.LinuxCapabilities{
+				Bounding: []string{"CAP_NET_BIND_SERVICE"}, Effective: []string{"CAP_NET_BIND_SERVICE"}, Permitted: []string{"CAP_NET_BIND_SERVICE"},
+				Inheritable: []string{"CAP_NET_BIND_SERVICE"}, Ambient: []string{"CAP_NET_BIND_SERVICE"},
+			}
+			c.Spec.Process.User.Umask = &mask
+			c.Spec.Process.OOMScoreAdj = &score
+			c.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+			c.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "kernel.msgmax": "8192"}
+			c.Spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 60}}
+			setNamespace(c.Spec, specs.TimeNamespace, "")
+		}}},
+		{"mounts", []edit{
+			bind("/srv/a", "/a", "ro"), bind("/srv/b", "/b/c", "rro", "rslave"), bind("/srv/shared", "/shared", "rshared", "noatime"),
+			addMount(specs.Mount{Type: "bind", Source: "/srv/ids", Destination: "/ids", Options: []string{"rbind", "ridmap"}, UIDMappings: maps, GIDMappings: maps}),
+			addMount(specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: "/run", Options: []string{"ro", "size=1m"}}),
+			bind("/files/hostname", "/etc/hostname"),
+			func(c *Config) {
+				c.Files = []File{{"/files/hostname", []byte("box\n")}}
+				c.Spec.Linux.RootfsPropagation = "rslave"
+			},
+		}},
+		{"directory", []edit{func(c *Config) { c.Root = snapshot.Mount{Bind: "/srv/rootfs", ReadOnly: true} }}},
+		{"options", []edit{func(c *Config) {
+			c.Root, c.RootTarget = snapshot.Mount{Options: "lowerdir=2/fs:1/fs,upperdir=../c/upper,workdir=../c/work", Base: "/var/lib/tare/layers"}, "/var/lib/tare"
+		}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := Compile(pureConfig(tt.edits...))
+			must(t, err)
+			var b bytes.Buffer
+			must(t, p.Format(&b))
+			golden := filepath.Join("testdata", tt.name+".plan")
+			if *update {
+				must(t, os.WriteFile(golden, b.Bytes(), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			must(t, err)
+			if !bytes.Equal(b.Bytes(), want) {
+				t.Errorf("the plan is not that of %s:\n%s", golden, firstDifference(b.String(), string(want)))
+			}
+			var again bytes.Buffer
+			p, err = Compile(pureConfig(tt.edits...))
+			must(t, errors.Join(err, p.Format(&again)))
+			if !bytes.Equal(b.Bytes(), again.Bytes()) {
+				t.Error("two plans of one configuration differ")
+			}
+		})
+	}
+}
+
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range g {
+		if i >= len(w) || g[i] != w[i] {
+			return "got  " + g[i] + "\nwant " + strings.Join(w[min(i, len(w)-1):min(i+1, len(w))], "")
+		}
+	}
+	return "got less than wanted"
+}
+
+// TestRefused has every text that a configuration can be refused with.
+func TestRefused(t *testing.T) {
+	low := -1001
+	proc := func(f func(*specs.Process)) edit { return func(c *Config) { f(c.Spec.Process) } }
+	linux := func(f func(*specs.Linux)) edit { return func(c *Config) { f(c.Spec.Linux) } }
+	maps := []specs.LinuxIDMapping{{Size: 1}}
+	for _, tt := range []struct {
+		text string
+		kind fault.Kind
+		edit edit
+	}{
+		{"spec: process and linux are required", fault.Invalid, func(c *Config) { c.Spec.Process = nil }},
+		{"spec: process and linux are required", fault.Invalid, func(c *Config) { c.Spec.Linux = nil }},
+		{"hooks: not supported yet", fault.Unsupported, func(c *Config) {
+			c.Spec.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/x"}}}
+		}},
+		{"process.scheduler: not supported yet", fault.Unsupported, proc(func(p *specs.Process) { p.Scheduler = &specs.Scheduler{} })},
+		{"process.ioPriority: not supported yet", fault.Unsupported, proc(func(p *specs.Process) { p.IOPriority = &specs.LinuxIOPriority{} })},
+		{"process.execCPUAffinity: not supported yet", fault.Unsupported, proc(func(p *specs.Process) { p.ExecCPUAffinity = &specs.CPUAffinity{} })},
+		{"linux.intelRdt: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{} })},
+		{"linux.memoryPolicy: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.MemoryPolicy = &specs.LinuxMemoryPolicy{} })},
+		{"linux.netDevices: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} })},
+		{"linux.seccomp.listenerPath: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.Seccomp.ListenerPath = "/x" })},
+		{"a platform other than linux: not supported yet", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
+		{`namespaces: namespace "moon": unknown type`, fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = "moon" })},
+		{"namespaces: namespace uts: given twice", fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = specs.UTSNamespace })},
+		{"namespaces: namespaces: a container without a mount namespace", fault.Unsupported, func(c *Config) { dropNamespace(c.Spec, specs.MountNamespace) }},
+		{"userns: user namespace: uidMappings and gidMappings are required", fault.Invalid, func(c *Config) { setNamespace(c.Spec, specs.UserNamespace, "") }},
+		{`propagation: propagation "sideways": unknown`, fault.Invalid, linux(func(l *specs.Linux) { l.RootfsPropagation = "sideways" })},
+		{`mounts: mount /d: source "data" is not absolute`, fault.Invalid, bind("data", "/d")},
+		{`mounts: mount "/..": destination is the root`, fault.Invalid, addMount(specs.Mount{Type: "tmpfs", Destination: "/.."})},
+		{"mounts: mount /d: tmpcopyup", fault.Unsupported, addMount(specs.Mount{Type: "tmpfs", Destination: "/d", Options: []string{"tmpcopyup"}})},
+		{`mounts: mount /d: option "remount"`, fault.Unsupported, bind("/s", "/d", "remount")},
+		{`mounts: mount /d: unknown option "size=1"`, fault.Invalid, bind("/s", "/d", "size=1")},
+		{"mounts: mount /d: idmap without mappings", fault.Invalid, bind("/s", "/d", "idmap")},
+		{"mounts: mount /d: idmap without mappings", fault.Invalid, addMount(specs.Mount{Type: "bind", Source: "/s", Destination: "/d", UIDMappings: maps})},
+		{"mounts: bind source /nowhere/at/all: no such file or directory", fault.Invalid, func(c *Config) {
+			c.IsDir = nil
+			apply(c, []edit{bind("/nowhere/at/all", "/d")})
+		}},
+		{"rootfs: mount root file system: no directory to mount on", fault.Internal, func(c *Config) { c.Root = snapshot.Mount{Options: "x"} }},
+		{"rootfs: mount root file system: an overlay with id-mapped layers needs Linux 6.14", fault.Unsupported, func(c *Config) {
+			withUserNS(c)
+			c.Root, c.RootTarget = snapshot.Mount{Options: "x"}, "/x"
+		}},
+		{`devices: device /dev/x: unknown type "q"`, fault.Invalid, linux(func(l *specs.Linux) { l.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "q"}} })},
+		{"hostname: hostname: the container has no uts namespace", fault.Invalid, func(c *Config) { dropNamespace(c.Spec, specs.UTSNamespace) }},
+		{`cwd: working directory "etc": not absolute`, fault.Invalid, cwd("etc")},
+		{`cwd: working directory "": not absolute`, fault.Invalid, cwd("")},
+		{"session: stdio 1: descriptor 2 is in the way", fault.Internal, func(c *Config) { c.Stdout = 2 }},
+		{"oom-score: oom-score-adj -1001: not from -1000 to 1000", fault.Invalid, proc(func(p *specs.Process) { p.OOMScoreAdj = &low })},
+		{`personality: personality "VMS": unknown`, fault.Invalid, linux(func(l *specs.Linux) { l.Personality = &specs.LinuxPersonality{Domain: "VMS"} })},
+		{"personality: personality: flags", fault.Unsupported, linux(func(l *specs.Linux) {
+			l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"x"}}
+		})},
+		{`lsm: apparmor profile "p": this kernel has no AppArmor`, fault.Unsupported, proc(func(p *specs.Process) { p.ApparmorProfile = "p" })},
+		{`lsm: selinux label "p": SELinux is not enabled`, fault.Unsupported, proc(func(p *specs.Process) { p.SelinuxLabel = "p" })},
+		{`lsm: selinux label "m": SELinux is not enabled`, fault.Unsupported, linux(func(l *specs.Linux) { l.MountLabel = "m" })},
+		{`rlimits: rlimit "RLIMIT_MOOD": unknown`, fault.Invalid, rlimit("RLIMIT_MOOD", 1, 1)},
+		{"rlimits: rlimit RLIMIT_CPU: soft limit 2 above hard limit 1", fault.Invalid, rlimit("RLIMIT_CPU", 2, 1)},
+		{"rlimits: rlimit RLIMIT_CPU: given twice", fault.Invalid, func(c *Config) {
+			apply(c, []edit{rlimit("RLIMIT_CPU", 1, 1), rlimit("RLIMIT_CPU", 1, 1)})
+		}},
+		{"seccomp: seccomp: SCMP_ACT_NOTIFY needs a listener", fault.Unsupported, linux(func(l *specs.Linux) {
+			l.Seccomp.Syscalls = append(l.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"mkdir"}, Action: specs.ActNotify})
+			l.Seccomp.Syscalls = l.Seccomp.Syscalls[len(l.Seccomp.Syscalls)-1:]
+		})},
+		{"exec: no command", fault.Invalid, proc(func(p *specs.Process) { p.Args = nil })},
+		{"exec: no command", fault.Invalid, proc(func(p *specs.Process) { p.Args = []string{""} })},
+		{`exec: argument or variable "a\x00b": has a NUL byte`, fault.Invalid, proc(func(p *specs.Process) { p.Args = []string{"a\x00b"} })},
+		{`exec: argument or variable "A=\x00": has a NUL byte`, fault.Invalid, proc(func(p *specs.Process) { p.Env = []string{"A=\x00"} })},
+	} {
+		_, err := Compile(pureConfig(tt.edit))
+		if err == nil || err.Error() != tt.text || fault.KindOf(err) != tt.kind {
+			t.Errorf("%v (%v)\nwant %s (%v)", err, fault.KindOf(err), tt.text, tt.kind)
+		}
+	}
+}
+
+// TestRlimitsPlan: what exceeds the hard limit is clamped, unless the caller
+// may raise it.
+func TestRlimitsPlan(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		edits []edit
+		want  string
+		warns int
+	}{
+		{"may raise", nil, "{10000, 20000}", 0},
+		{"may not", []edit{func(c *Config) { c.Facts.Bounding &^= 1 << unix.CAP_SYS_RESOURCE }}, "{8192, 8192}", 1},
+		{"in a user namespace", []edit{withUserNS}, "{8192, 8192}", 1},
+	} {
+		var warnings []string
+		p, err := Compile(pureConfig(append(tt.edits, collectWarnings(&warnings), rlimit("RLIMIT_NPROC", 10000, 20000))...))
+		must(t, err)
+		var b bytes.Buffer
+		must(t, p.Format(&b))
+		if !strings.Contains(b.String(), tt.want) || len(warnings) != tt.warns {
+			t.Errorf("%s: no %s, or warnings %q", tt.name, tt.want, warnings)
+		}
+	}
+}
