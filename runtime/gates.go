@@ -68,10 +68,6 @@ func gatesHost(e *env) error {
 // startGateChild makes the child wait for the engine's word. The state of the
 // container is on disk by then: what runs is always listed.
 func startGateChild(e *env) error {
-	// Whatever an earlier op or a caller forgot ends at execve (CVE-2024-21626);
-	// the seccomp profile of the container has no say in it yet.
-	e.p.Note("close descriptors at exec")
-	e.p.Call(plan.InChild, unix.SYS_CLOSE_RANGE, []plan.Arg{plan.Int(3), plan.Int(^uint32(0)), plan.Int(unix.CLOSE_RANGE_CLOEXEC)})
 	e.p.Note("wait for the start")
 	e.p.Gate(e.startGate)
 	return nil

@@ -142,53 +142,53 @@ func TestRefused(t *testing.T) {
 		{"linux.netDevices: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} })},
 		{"linux.seccomp.listenerPath: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.Seccomp.ListenerPath = "/x" })},
 		{"a platform other than linux: not supported yet", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
-		{`namespaces: namespace "moon": unknown type`, fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = "moon" })},
-		{"namespaces: namespace uts: given twice", fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = specs.UTSNamespace })},
-		{"namespaces: namespaces: a container without a mount namespace", fault.Unsupported, func(c *Config) { dropNamespace(c.Spec, specs.MountNamespace) }},
-		{"userns: user namespace: uidMappings and gidMappings are required", fault.Invalid, func(c *Config) { setNamespace(c.Spec, specs.UserNamespace, "") }},
-		{`propagation: propagation "sideways": unknown`, fault.Invalid, linux(func(l *specs.Linux) { l.RootfsPropagation = "sideways" })},
-		{`mounts: mount /d: source "data" is not absolute`, fault.Invalid, bind("data", "/d")},
-		{`mounts: mount "/..": destination is the root`, fault.Invalid, addMount(specs.Mount{Type: "tmpfs", Destination: "/.."})},
-		{"mounts: mount /d: tmpcopyup", fault.Unsupported, addMount(specs.Mount{Type: "tmpfs", Destination: "/d", Options: []string{"tmpcopyup"}})},
-		{`mounts: mount /d: option "remount"`, fault.Unsupported, bind("/s", "/d", "remount")},
-		{`mounts: mount /d: unknown option "size=1"`, fault.Invalid, bind("/s", "/d", "size=1")},
-		{"mounts: mount /d: idmap without mappings", fault.Invalid, bind("/s", "/d", "idmap")},
-		{"mounts: mount /d: idmap without mappings", fault.Invalid, addMount(specs.Mount{Type: "bind", Source: "/s", Destination: "/d", UIDMappings: maps})},
-		{"mounts: bind source /nowhere/at/all: no such file or directory", fault.Invalid, func(c *Config) {
+		{`namespace "moon": unknown type`, fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = "moon" })},
+		{"namespace uts: given twice", fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = specs.UTSNamespace })},
+		{"namespaces: a container without a mount namespace", fault.Unsupported, func(c *Config) { dropNamespace(c.Spec, specs.MountNamespace) }},
+		{"user namespace: uidMappings and gidMappings are required", fault.Invalid, func(c *Config) { setNamespace(c.Spec, specs.UserNamespace, "") }},
+		{`propagation "sideways": unknown`, fault.Invalid, linux(func(l *specs.Linux) { l.RootfsPropagation = "sideways" })},
+		{`mount /d: source "data" is not absolute`, fault.Invalid, bind("data", "/d")},
+		{`mount "/..": destination is the root`, fault.Invalid, addMount(specs.Mount{Type: "tmpfs", Destination: "/.."})},
+		{"mount /d: tmpcopyup", fault.Unsupported, addMount(specs.Mount{Type: "tmpfs", Destination: "/d", Options: []string{"tmpcopyup"}})},
+		{`mount /d: option "remount"`, fault.Unsupported, bind("/s", "/d", "remount")},
+		{`mount /d: unknown option "size=1"`, fault.Invalid, bind("/s", "/d", "size=1")},
+		{"mount /d: idmap without mappings", fault.Invalid, bind("/s", "/d", "idmap")},
+		{"mount /d: idmap without mappings", fault.Invalid, addMount(specs.Mount{Type: "bind", Source: "/s", Destination: "/d", UIDMappings: maps})},
+		{"bind source /nowhere/at/all: no such file or directory", fault.Invalid, func(c *Config) {
 			c.IsDir = nil
 			apply(c, []edit{bind("/nowhere/at/all", "/d")})
 		}},
-		{"rootfs: mount root file system: no directory to mount on", fault.Internal, func(c *Config) { c.Root = snapshot.Mount{Options: "x"} }},
-		{"rootfs: mount root file system: an overlay with id-mapped layers needs Linux 6.14", fault.Unsupported, func(c *Config) {
+		{"mount root file system: no directory to mount on", fault.Internal, func(c *Config) { c.Root = snapshot.Mount{Options: "x"} }},
+		{"mount root file system: an overlay with id-mapped layers needs Linux 6.14", fault.Unsupported, func(c *Config) {
 			withUserNS(c)
 			c.Root, c.RootTarget = snapshot.Mount{Options: "x"}, "/x"
 		}},
-		{`devices: device /dev/x: unknown type "q"`, fault.Invalid, linux(func(l *specs.Linux) { l.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "q"}} })},
-		{"hostname: hostname: the container has no uts namespace", fault.Invalid, func(c *Config) { dropNamespace(c.Spec, specs.UTSNamespace) }},
-		{`cwd: working directory "etc": not absolute`, fault.Invalid, cwd("etc")},
-		{`cwd: working directory "": not absolute`, fault.Invalid, cwd("")},
-		{"session: stdio 1: descriptor 2 is in the way", fault.Internal, func(c *Config) { c.Stdout = 2 }},
-		{"oom-score: oom-score-adj -1001: not from -1000 to 1000", fault.Invalid, proc(func(p *specs.Process) { p.OOMScoreAdj = &low })},
-		{`personality: personality "VMS": unknown`, fault.Invalid, linux(func(l *specs.Linux) { l.Personality = &specs.LinuxPersonality{Domain: "VMS"} })},
-		{"personality: personality: flags", fault.Unsupported, linux(func(l *specs.Linux) {
+		{`device /dev/x: unknown type "q"`, fault.Invalid, linux(func(l *specs.Linux) { l.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "q"}} })},
+		{"hostname: the container has no uts namespace", fault.Invalid, func(c *Config) { dropNamespace(c.Spec, specs.UTSNamespace) }},
+		{`working directory "etc": not absolute`, fault.Invalid, cwd("etc")},
+		{`working directory "": not absolute`, fault.Invalid, cwd("")},
+		{"stdio 1: descriptor 2 is in the way", fault.Internal, func(c *Config) { c.Stdout = 2 }},
+		{"oom-score-adj -1001: not from -1000 to 1000", fault.Invalid, proc(func(p *specs.Process) { p.OOMScoreAdj = &low })},
+		{`personality "VMS": unknown`, fault.Invalid, linux(func(l *specs.Linux) { l.Personality = &specs.LinuxPersonality{Domain: "VMS"} })},
+		{"personality: flags", fault.Unsupported, linux(func(l *specs.Linux) {
 			l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"x"}}
 		})},
-		{`lsm: apparmor profile "p": this kernel has no AppArmor`, fault.Unsupported, proc(func(p *specs.Process) { p.ApparmorProfile = "p" })},
-		{`lsm: selinux label "p": SELinux is not enabled`, fault.Unsupported, proc(func(p *specs.Process) { p.SelinuxLabel = "p" })},
-		{`lsm: selinux label "m": SELinux is not enabled`, fault.Unsupported, linux(func(l *specs.Linux) { l.MountLabel = "m" })},
-		{`rlimits: rlimit "RLIMIT_MOOD": unknown`, fault.Invalid, rlimit("RLIMIT_MOOD", 1, 1)},
-		{"rlimits: rlimit RLIMIT_CPU: soft limit 2 above hard limit 1", fault.Invalid, rlimit("RLIMIT_CPU", 2, 1)},
-		{"rlimits: rlimit RLIMIT_CPU: given twice", fault.Invalid, func(c *Config) {
+		{`apparmor profile "p": this kernel has no AppArmor`, fault.Unsupported, proc(func(p *specs.Process) { p.ApparmorProfile = "p" })},
+		{`selinux label "p": SELinux is not enabled`, fault.Unsupported, proc(func(p *specs.Process) { p.SelinuxLabel = "p" })},
+		{`selinux label "m": SELinux is not enabled`, fault.Unsupported, linux(func(l *specs.Linux) { l.MountLabel = "m" })},
+		{`rlimit "RLIMIT_MOOD": unknown`, fault.Invalid, rlimit("RLIMIT_MOOD", 1, 1)},
+		{"rlimit RLIMIT_CPU: soft limit 2 above hard limit 1", fault.Invalid, rlimit("RLIMIT_CPU", 2, 1)},
+		{"rlimit RLIMIT_CPU: given twice", fault.Invalid, func(c *Config) {
 			apply(c, []edit{rlimit("RLIMIT_CPU", 1, 1), rlimit("RLIMIT_CPU", 1, 1)})
 		}},
-		{"seccomp: seccomp: SCMP_ACT_NOTIFY needs a listener", fault.Unsupported, linux(func(l *specs.Linux) {
+		{"seccomp: SCMP_ACT_NOTIFY needs a listener", fault.Unsupported, linux(func(l *specs.Linux) {
 			l.Seccomp.Syscalls = append(l.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"mkdir"}, Action: specs.ActNotify})
 			l.Seccomp.Syscalls = l.Seccomp.Syscalls[len(l.Seccomp.Syscalls)-1:]
 		})},
-		{"exec: no command", fault.Invalid, proc(func(p *specs.Process) { p.Args = nil })},
-		{"exec: no command", fault.Invalid, proc(func(p *specs.Process) { p.Args = []string{""} })},
-		{`exec: argument or variable "a\x00b": has a NUL byte`, fault.Invalid, proc(func(p *specs.Process) { p.Args = []string{"a\x00b"} })},
-		{`exec: argument or variable "A=\x00": has a NUL byte`, fault.Invalid, proc(func(p *specs.Process) { p.Env = []string{"A=\x00"} })},
+		{"no command", fault.Invalid, proc(func(p *specs.Process) { p.Args = nil })},
+		{"no command", fault.Invalid, proc(func(p *specs.Process) { p.Args = []string{""} })},
+		{`argument or variable "a\x00b": has a NUL byte`, fault.Invalid, proc(func(p *specs.Process) { p.Args = []string{"a\x00b"} })},
+		{`argument or variable "A=\x00": has a NUL byte`, fault.Invalid, proc(func(p *specs.Process) { p.Env = []string{"A=\x00"} })},
 	} {
 		_, err := Compile(pureConfig(tt.edit))
 		if err == nil || err.Error() != tt.text || fault.KindOf(err) != tt.kind {

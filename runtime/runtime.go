@@ -139,7 +139,7 @@ func compile(cfg *Config, making bool) (_ *env, err error) {
 			}
 			e.p.Begin(s.name)
 			if err := do(e); err != nil {
-				return nil, fmt.Errorf("%s: %w", s.name, err)
+				return nil, err
 			}
 		}
 	}

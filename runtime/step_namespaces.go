@@ -9,6 +9,7 @@ import (
 
 // join is a namespace that exists already.
 type join struct {
+	kind string
 	flag uint64
 	fd   plan.Slot
 }
@@ -82,9 +83,9 @@ func namespacesHost(e *env) error {
 			e.p.Note("join " + string(ns.Type) + " namespace " + ns.Path)
 			fd := e.p.Openat2(plan.OnHost, "ns:"+string(ns.Type), plan.CWD, ns.Path, unix.O_RDONLY, 0, 0)
 			e.p.Call(plan.OnHost, unix.SYS_IOCTL, []plan.Arg{fd.Arg(), plan.Int(nsGetType), plan.Int(0)}, plan.Want(int64(flag)))
-			e.joins = append(e.joins, join{flag, fd})
+			e.joins = append(e.joins, join{string(ns.Type), flag, fd})
 		case flag == unix.CLONE_NEWNET && ownNetNS(e.spec):
-			e.joins = append(e.joins, join{flag, e.netnsHost()})
+			e.joins = append(e.joins, join{string(ns.Type), flag, e.netnsHost()})
 		case flag == unix.CLONE_NEWTIME || flag == unix.CLONE_NEWCGROUP:
 		default:
 			e.cloneFlags |= flag
@@ -110,7 +111,7 @@ func namespacesChild(e *env) error {
 	for _, user := range []bool{true, false} {
 		for _, j := range e.joins {
 			if (j.flag == unix.CLONE_NEWUSER) == user {
-				e.p.Note("join namespace")
+				e.p.Note("join " + j.kind + " namespace")
 				e.p.Setns(plan.InChild, j.fd, int(j.flag))
 			}
 			if j.flag == unix.CLONE_NEWPID {
