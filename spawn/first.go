@@ -10,9 +10,10 @@ import (
 // leftIgnored are the signals that Go leaves ignored when the engine was
 // started so (nohup, a script's background job): it installs its own handler
 // for all others. CLONE_CLEAR_SIGHAND does not touch what is ignored, and a
-// shell in the container could never trap it again.
+// shell in the container could never trap it again. 32 and 33 are the C
+// library's own, which make(1) leaves ignored in its children.
 var leftIgnored = [...]unix.Signal{
-	unix.SIGHUP, unix.SIGINT, unix.SIGCONT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU,
+	unix.SIGHUP, unix.SIGINT, unix.SIGCONT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, 32, 33,
 }
 
 // maxFirst bounds the number of ops that firstOps returns when kept
