@@ -149,7 +149,7 @@ func output(t testing.TB, cfg Config) (string, int, error) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	must(t, err)
-	defer r.Close() //nolint:errcheck // read end
+	defer r.Close()
 	cfg.Stdout, cfg.Stderr = int(w.Fd()), int(w.Fd())
 	c, err := Create(cfg)
 	if err == nil {
@@ -197,14 +197,23 @@ func start(t testing.TB, cfg Config) *running {
 	}
 	must(t, errors.Join(inR.Close(), outW.Close()))
 	must(t, err)
+	r := &running{c, in, bufio.NewReader(out)}
 	t.Cleanup(func() {
-		_ = c.Process.Signal(unix.SIGKILL) // it may have ended,
-		_, _ = c.Process.Wait()            // and have been waited for
-		c.Process.Release()
-		c.removeGroup()
+		r.stop()
 		_, _ = in.Close(), out.Close()
 	})
-	return &running{c, in, bufio.NewReader(out)}
+	return r
+}
+
+// stop kills the container, if it runs, and removes it.
+func (r *running) stop() {
+	_ = r.Process.Signal(unix.SIGKILL) // it may have ended,
+	_, _ = r.Process.Wait()            // and have been waited for
+	if r.Process.Pidfd >= 0 {
+		r.Process.Release()
+		r.Process.Pidfd = -1
+	}
+	r.removeGroup()
 }
 
 // line reads one line of the container's output.

@@ -168,6 +168,7 @@ func TestBindPropagation(t *testing.T) {
 		if got := s.line(t) == "seen"; got != tt.in {
 			t.Errorf("%v: the container sees the host's mount: %v", tt.options, got)
 		}
+		s.stop()
 		must(t, unix.Unmount(dir+"/vol/host", unix.MNT_DETACH))
 	}
 }

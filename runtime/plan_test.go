@@ -46,12 +46,6 @@ func TestPlan(t *testing.T) {
 		{"terminal", []edit{terminal, user(1000, 1000)}},
 		{"userns", []edit{withUserNS}},
 		{"joins", []edit{func(c *Config) {
-			for kind, name := range nsNames {
-				if kind != specs.MountNamespace {
-					dropNamespace(c.Spec, kind)
-					_ = name
-				}
-			}
 			for _, kind := range []specs.LinuxNamespaceType{specs.UserNamespace, specs.PIDNamespace, specs.NetworkNamespace, specs.UTSNamespace, specs.IPCNamespace, specs.TimeNamespace, specs.CgroupNamespace} {
 				setNamespace(c.Spec, kind, "/run/ns/"+nsNames[kind])
 			}

@@ -192,10 +192,24 @@ func TestStepsOrder(t *testing.T) {
 		at[n] = i
 	}
 	for _, o := range [][2]string{
-		{"userns", "mounts"}, {"cgroup", "mounts"}, {"propagation", "stash"}, {"rootfs", "mounts"}, {"mounts", "devices"},
-		{"devices", "console"}, {"devices", "masked-paths"}, {"sysctl", "masked-paths"}, {"cwd", "readonly-root"},
-		{"masked-paths", "pivot"}, {"pivot", "session"}, {"oom-score", "credentials"}, {"lsm", "rlimits"},
-		{"rlimits", "start-gate"}, {"start-gate", "credentials"}, {"capabilities", "credentials"}, {"credentials", "seccomp"}, {"seccomp", "exec"},
+		{"userns", "mounts"},
+		{"cgroup", "mounts"},
+		{"propagation", "stash"},
+		{"rootfs", "mounts"},
+		{"mounts", "devices"},
+		{"devices", "console"},
+		{"devices", "masked-paths"},
+		{"sysctl", "masked-paths"},
+		{"cwd", "readonly-root"},
+		{"masked-paths", "pivot"},
+		{"pivot", "session"},
+		{"oom-score", "credentials"},
+		{"lsm", "rlimits"},
+		{"rlimits", "start-gate"},
+		{"start-gate", "credentials"},
+		{"capabilities", "credentials"},
+		{"credentials", "seccomp"},
+		{"seccomp", "exec"},
 	} {
 		if at[o[0]] >= at[o[1]] {
 			t.Errorf("step %s is not before %s", o[0], o[1])

@@ -67,10 +67,10 @@ func TestDescriptors(t *testing.T) {
 	needRoot(t)
 	dir, err := os.Open(t.TempDir())
 	must(t, err)
-	defer dir.Close()                                           //nolint:errcheck // read end
+	defer dir.Close()
 	inherited, err := unix.FcntlInt(dir.Fd(), unix.F_DUPFD, 50) // not close-on-exec
 	must(t, err)
-	defer unix.Close(inherited) //nolint:errcheck // test
+	defer unix.Close(inherited)
 	if out := sh(t, "ls /proc/$$/fd; true"); out != "0\n1\n2\n" {
 		t.Errorf("descriptors %q", out)
 	}
