@@ -338,4 +338,9 @@ func TestFiles(t *testing.T) {
 	if list, err := filepath.Glob(v + "/*"); err != nil || len(list) != 0 {
 		t.Errorf("on the host: %v, %v", list, err)
 	}
+	out = sh(t, "cat /etc/hostname; stat -c %u:%g /etc/hostname; ls -A /sys/firmware", withUserNS, bind(v+"/hostname", "/etc/hostname"),
+		func(c *Config) { c.Files = []File{{v + "/hostname", []byte("inner\n")}} })
+	if out != "inner\n0:0\n" {
+		t.Errorf("in a user namespace: %q", out)
+	}
 }
