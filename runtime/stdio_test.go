@@ -145,10 +145,10 @@ func TestTerminal(t *testing.T) {
 	needRoot(t)
 	cfg := newConfig(t, shell(`tty; stty size; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo terminal
 		stat -c '%t:%T %a' /dev/console; stat -c '%F' /dev/tty; echo direct >/dev/tty; echo console >/dev/console; ls /dev/pts | sort
-		ls /proc/$$/fd | wc -l; cut -d' ' -f5,6,7,8 /proc/$$/stat; exit 5`),
+		ls -1 /proc/$$/fd; cut -d' ' -f5,6,7,8 /proc/$$/stat; exit 5`),
 		terminal, func(c *Config) { c.Spec.Process.ConsoleSize = &specs.Box{Height: 33, Width: 111} })
 	out, code := dialogue(t, cfg, "")
-	want := "/dev/pts/0\n33 111\nterminal\n88:0 620\ncharacter special file\ndirect\nconsole\n0\nptmx\n3\n"
+	want := "/dev/pts/0\n33 111\nterminal\n88:0 620\ncharacter special file\ndirect\nconsole\n0\nptmx\n0\n1\n2\n"
 	if !strings.HasPrefix(out, want) || code != 5 {
 		t.Errorf("code %d, got\n%swant\n%s", code, out, want)
 	}
