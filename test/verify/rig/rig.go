@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/tare-engine/tare/cgroup"
@@ -25,22 +26,67 @@ const BinEnv = "TARE_TEST_BIN"
 // count makes the cgroup parents of one process's rigs differ.
 var count atomic.Int32
 
-// Main is for TestMain: it builds the programs, runs the tests and returns the
-// exit code. Where BinEnv is set, it builds nothing.
+// Main is for TestMain: it builds the programs, runs the tests in a mount
+// namespace of their own and returns the exit code. Where BinEnv is set, it builds nothing.
 func Main(m *testing.M) int {
-	if os.Getenv(BinEnv) != "" || os.Geteuid() != 0 { //nolint:forbidigo // the tests skip without root
+	if os.Geteuid() != 0 { //nolint:forbidigo // the tests skip without root
 		return m.Run()
 	}
-	bin, remove, err := build()
-	if err == nil {
-		err = os.Setenv(BinEnv, bin)
+	if os.Getenv(insideEnv) != "" {
+		if err := setAside(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
 	}
-	if err != nil {
+	if os.Getenv(BinEnv) == "" {
+		bin, remove, err := build()
+		if err == nil {
+			err = os.Setenv(BinEnv, bin)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer remove()
+	}
+	return inside()
+}
+
+// insideEnv is set in the process that runs the tests.
+const insideEnv = "TARE_TEST_INSIDE"
+
+// inside runs this test binary again in a mount namespace of its own.
+func inside() int {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), insideEnv+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Run(); cmd.ProcessState == nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer remove()
-	return m.Run()
+	return cmd.ProcessState.ExitCode()
+}
+
+// setAside gives tare a range of ids in /etc/subuid and /etc/subgid, as these
+// tests see them: the machine's own files stay as they are.
+func setAside() error {
+	dir, err := os.MkdirTemp("", "tare-subid-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for _, f := range []string{"subuid", "subgid"} {
+		own := dir + "/" + f
+		if err := os.WriteFile(own, []byte("tare:100000:65536\n"), 0o644); err != nil {
+			return err
+		}
+		if err := unix.Mount(own, "/etc/"+f, "", unix.MS_BIND, ""); err != nil { //nolint:forbidigo // in a namespace of its own
+			return fmt.Errorf("bind /etc/%s: %w", f, err)
+		}
+	}
+	return nil
 }
 
 // build returns the directory with the programs and what removes it again.
