@@ -247,7 +247,7 @@ func hostID[ID int | uint32](mappings []specs.LinuxIDMapping, id ID) ID {
 	return id
 }
 
-// name reserves the container's name, or one that is free.
+// name reserves the container's name, or takes the one that follows from the id.
 func (e *Engine) name(c *ContainerConfig, id string) error {
 	if c.Name != "" {
 		return e.state.Reserve(c.Name, id)
