@@ -24,7 +24,8 @@ var layers = map[string]int{
 	"runtime": 3, "monitor": 3, // stand on other mechanisms
 	"rootless": 4, "engine": 5,
 	"cli":          6,
-	"cli/complete": 7, // in the cold program only
+	"cli/complete": 7, // from here on in the cold program only
+	"cli/cold":     8,
 }
 
 func goList(t *testing.T, args ...string) string {

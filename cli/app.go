@@ -17,6 +17,13 @@ type App struct {
 	Stdin, Stdout, Stderr *os.File
 	Getenv                func(string) (string, bool)
 
+	// Cold makes the actions of the commands that are marked so, and Template
+	// fills in templates that need a language. Both are tared's; without them
+	// the command is handed over to it.
+	Cold     func(command string) Action
+	Template func(format string, columns []string, rows [][]Cell) (string, error)
+
+	args    []string // as the program was given them
 	options engine.Options
 	opened  *engine.Engine
 }
@@ -55,13 +62,13 @@ type globals struct {
 func (g *globals) Set(flag, value string) (err error) {
 	switch flag {
 	case "debug":
-		return setBool(&g.Debug, value)
+		return SetBool(&g.Debug, value)
 	case "root":
 		g.Root, err = absolute(value)
 	case "run-root":
 		g.RunRoot, err = absolute(value)
 	case "version":
-		return setBool(&g.version, value)
+		return SetBool(&g.version, value)
 	}
 	return err
 }
@@ -71,6 +78,7 @@ func (g *globals) Run(context.Context, *App, []string) (int, error) { return 0, 
 // Main runs tare with the arguments after the program's name and returns the
 // exit code.
 func (app *App) Main(args []string) int {
+	app.args = args
 	ctx := context.Background()
 	g := globals{Options: engine.DefaultOptions()}
 	for _, e := range [...]struct{ name, flag string }{{"TARE_ROOT", "root"}, {"TARE_RUN_ROOT", "run-root"}} {
@@ -84,7 +92,7 @@ func (app *App) Main(args []string) int {
 	rest, err := global.parse(&g, args)
 	switch {
 	case errors.Is(err, errHelp), err == nil && len(rest) == 0 && !g.version:
-		app.print(help(&global, app.width()))
+		app.Print(help(&global, app.Width()))
 		return 0
 	case err != nil:
 		return app.fail(exitUsage, "", fault.WithHint(err, strings.ReplaceAll(fault.HintOf(err), "tare  --help", "tare --help")))
@@ -95,23 +103,27 @@ func (app *App) Main(args []string) int {
 	}
 	if rest[0] == "help" {
 		if rest = rest[1:]; len(rest) == 0 {
-			app.print(help(&global, app.width()))
+			app.Print(help(&global, app.Width()))
 			return 0
 		}
-		rest = []string{rest[0], "--help"}
+		rest = append(rest, "--help")
 	}
-	c := lookup(rest[0])
-	if c == nil {
-		return app.fail(exitUsage, "", unknownCommand(rest[0]))
+	c, rest := lookup(rest)
+	switch {
+	case c == nil && len(group(rest[0])) > 0 && (len(rest) == 1 || rest[1] == "--help"):
+		app.Print(groupHelp(rest[0]))
+		return 0
+	case c == nil:
+		return app.fail(exitUsage, "", unknownCommand(rest))
 	}
-	return app.command(ctx, c, rest[1:])
+	return app.command(ctx, c, rest)
 }
 
 func (app *App) command(ctx context.Context, c *Command, args []string) int {
-	action := c.New()
+	action := app.action(c)
 	rest, err := c.parse(action, args)
 	if errors.Is(err, errHelp) {
-		app.print(help(c, app.width()))
+		app.Print(help(c, app.Width()))
 		return 0
 	}
 	if err == nil {
@@ -121,6 +133,9 @@ func (app *App) command(ctx context.Context, c *Command, args []string) int {
 		return app.fail(exitUsage, c.Name, err)
 	}
 	code, err := action.Run(ctx, app, rest)
+	if errors.Is(err, errCold) {
+		code, err = app.handOver()
+	}
 	var in *entered
 	if errors.As(err, &in) && in.err == nil {
 		return in.code
@@ -134,13 +149,13 @@ func (app *App) command(ctx context.Context, c *Command, args []string) int {
 	return code
 }
 
-// engine opens the engine on first use.
-func (app *App) engine() (*engine.Engine, error) {
+// Engine opens the engine on first use.
+func (app *App) Engine() (*engine.Engine, error) {
 	if app.opened == nil {
 		if code, done, err := engine.Enter(app.options); done || err != nil {
 			return nil, &entered{code, err}
 		}
-		app.options.Warn = func(text string) { app.warn("warning: " + text) }
+		app.options.Warn = func(text string) { app.Warn("warning: " + text) }
 		e, err := engine.Open(app.options)
 		if err != nil {
 			return nil, err
@@ -164,7 +179,7 @@ func (app *App) fail(code int, where string, err error) int {
 	if where != "" {
 		where += ": "
 	}
-	app.warn(where + err.Error() + hintText(err))
+	app.Warn(where + err.Error() + hintText(err))
 	return code
 }
 
@@ -175,9 +190,9 @@ func hintText(err error) string {
 	return ""
 }
 
-// warn prints one line to standard error: a line break inside a text would
+// Warn prints one line to standard error: a line break inside a text would
 // let a file name or an image forge lines of its own.
-func (app *App) warn(text string) {
+func (app *App) Warn(text string) {
 	clean := strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' || r == 0x7f {
 			return ' '
@@ -187,11 +202,11 @@ func (app *App) warn(text string) {
 	_, _ = app.Stderr.WriteString("tare: " + clean + "\n") // nobody is left to tell
 }
 
-// print writes to standard output. A reader that went away is no error.
-func (app *App) print(text string) { _, _ = app.Stdout.WriteString(text) }
+// Print writes to standard output. A reader that went away is no error.
+func (app *App) Print(text string) { _, _ = app.Stdout.WriteString(text) }
 
-// width is the number of columns of a terminal, or 0.
-func (app *App) width() int {
+// Width is the number of columns of a terminal, or 0.
+func (app *App) Width() int {
 	ws, err := unix.IoctlGetWinsize(int(app.Stdout.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return 0
@@ -199,8 +214,8 @@ func (app *App) width() int {
 	return int(ws.Col)
 }
 
-// isTerminal tells whether f is one.
-func isTerminal(f *os.File) bool {
+// IsTerminal tells whether f is one.
+func IsTerminal(f *os.File) bool {
 	if f == nil {
 		return false
 	}

@@ -17,13 +17,13 @@ import (
 
 // Command is one command of tare.
 type Command struct {
-	Name    string
-	Aliases []string
-	Args    string // the arguments in the usage line
-	Short   string // one line, no full stop
-	Long    string // more lines, may be empty
-	Example string // lines to be indented, may be empty
-	Flags   []Flag // sorted by Name
+	Name    string   // one word, or two: a group's name and the command's
+	Aliases []string // one word or two as well
+	Args    string   // the arguments in the usage line
+	Short   string   // one line, no full stop
+	Long    string   // more lines, may be empty
+	Example string   // lines to be indented, may be empty
+	Flags   []Flag   // sorted by Name
 	Hidden  bool
 
 	// Complete says what the arguments name: Images, Containers, or one of
@@ -39,7 +39,10 @@ type Command struct {
 	// MinArgs and MaxArgs bound the number of arguments; MaxArgs -1 is any.
 	MinArgs, MaxArgs int
 
-	// New makes an action that collects the flags and then runs.
+	// Cold says that only tared can do it (docs/adr/0005-hand-over.md).
+	Cold bool
+	// New makes an action that collects the flags and then runs; nil where
+	// Cold is set.
 	New func() Action
 }
 

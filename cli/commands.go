@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tare-engine/tare/fault"
 )
@@ -11,7 +12,7 @@ func constructors() []func() Command {
 	return []func() Command{
 		runCommand, psCommand, rmCommand,
 		imagesCommand, importCommand, rmiCommand,
-		infoCommand, versionCommand, completionCommand, completeCommand,
+		infoCommand, versionCommand, completionCommand, completeCommand, manCommand,
 	}
 }
 
@@ -26,27 +27,66 @@ func Commands() []Command {
 	return list
 }
 
-// lookup returns the command of a name, or nil. Run is looked at first: its
-// start is what is measured.
-func lookup(name string) *Command {
-	if name == "run" {
+// lookup finds the command that the arguments begin with, and returns it with
+// the arguments that follow its name; or nil and all of them. Run is looked at
+// first: its start is what is measured.
+func lookup(args []string) (*Command, []string) {
+	if args[0] == "run" {
 		c := runCommand()
-		return &c
+		return &c, args[1:]
+	}
+	two := ""
+	if len(args) > 1 {
+		two = args[0] + " " + args[1]
 	}
 	for _, f := range constructors() {
-		if c := f(); c.Name == name || slices.Contains(c.Aliases, name) {
-			return &c
+		switch c := f(); {
+		case c.named(args[0]):
+			return &c, args[1:]
+		case two != "" && c.named(two):
+			return &c, args[2:]
 		}
 	}
-	return nil
+	return nil, args
 }
 
-func unknownCommand(name string) error {
+func (c *Command) named(name string) bool { return c.Name == name || slices.Contains(c.Aliases, name) }
+
+// group returns the commands whose name, or another name, has two words of
+// which the first is word: with that name.
+func group(word string) []Command {
+	var found []Command
+	for _, c := range Commands() {
+		for _, n := range append([]string{c.Name}, c.Aliases...) {
+			if first, _, two := strings.Cut(n, " "); two && first == word {
+				c.Name = n
+				found = append(found, c)
+			}
+		}
+	}
+	return found
+}
+
+func groupHelp(word string) string {
+	var b strings.Builder
+	b.WriteString("Usage:  tare " + word + " COMMAND\n")
+	commandList(&b, group(word))
+	b.WriteString("\nRun 'tare " + word + " COMMAND --help' for more on a command.\n")
+	return b.String()
+}
+
+func unknownCommand(args []string) error {
+	name := args[0]
+	if len(group(name)) > 0 && len(args) > 1 {
+		name += " " + args[1]
+	}
 	err := fault.New(fault.Invalid, "'%s' is not a tare command", name)
 	best, limit := "", 3
 	for _, c := range Commands() {
-		if d := distance(name, c.Name, limit); d < limit && !c.Hidden {
-			best, limit = c.Name, d
+		for _, n := range append([]string{c.Name}, c.Aliases...) {
+			if d := distance(name, n, limit); d < limit && !c.Hidden {
+				best, limit = n, d
+			}
 		}
 	}
 	if best != "" {

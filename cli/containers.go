@@ -40,17 +40,17 @@ type psAction struct {
 func (p *psAction) Set(flag, v string) error {
 	switch flag {
 	case "all":
-		return setBool(&p.all, v)
+		return SetBool(&p.all, v)
 	case "format":
 		p.format = v
 	case "last":
-		return setInt(&p.last, v)
+		return SetInt(&p.last, v)
 	case "latest":
-		return setBool(&p.latest, v)
+		return SetBool(&p.latest, v)
 	case "no-trunc":
-		return setBool(&p.full, v)
+		return SetBool(&p.full, v)
 	case "quiet":
-		return setBool(&p.quiet, v)
+		return SetBool(&p.quiet, v)
 	}
 	return nil
 }
@@ -59,7 +59,7 @@ func (p *psAction) Run(ctx context.Context, app *App, _ []string) (int, error) {
 	if p.latest {
 		p.last = 1
 	}
-	e, err := app.engine()
+	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
@@ -70,29 +70,29 @@ func (p *psAction) Run(ctx context.Context, app *App, _ []string) (int, error) {
 	if p.last > 0 && int64(len(list)) > p.last {
 		list = list[:p.last]
 	}
-	text, err := p.render(list, time.Now())
+	text, err := p.render(app, list, time.Now())
 	if err != nil {
 		return 0, err
 	}
-	app.print(text)
+	app.Print(text)
 	return 0, nil
 }
 
-func (p *psAction) render(list []engine.ContainerSummary, now time.Time) (string, error) {
-	rows := make([][]cell, len(list))
+func (p *psAction) render(app *App, list []engine.ContainerSummary, now time.Time) (string, error) {
+	rows := make([][]Cell, len(list))
 	for i := range list {
 		rows[i] = containerRow(&list[i], p.full, now)
 	}
 	if p.quiet {
 		return ids(rows), nil
 	}
-	return render(p.format, []string{
+	return app.Render(p.format, []string{
 		"CONTAINER ID", "ID", "IMAGE", "Image", "COMMAND", "Command", "CREATED", "RunningFor",
 		"STATUS", "Status", "PORTS", "Ports", "NAMES", "Names",
 	}, rows)
 }
 
-func ids(rows [][]cell) string {
+func ids(rows [][]Cell) string {
 	var b strings.Builder
 	for _, r := range rows {
 		b.WriteString(value(r, "ID") + "\n")
@@ -100,7 +100,7 @@ func ids(rows [][]cell) string {
 	return b.String()
 }
 
-func containerRow(c *engine.ContainerSummary, full bool, now time.Time) []cell {
+func containerRow(c *engine.ContainerSummary, full bool, now time.Time) []Cell {
 	id, command := c.ID, strings.Join(c.Command, " ")
 	if !full {
 		id, command = id[:min(shortLen, len(id))], clip(command, 20)
@@ -109,7 +109,7 @@ func containerRow(c *engine.ContainerSummary, full bool, now time.Time) []cell {
 	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
 		labels = append(labels, k+"="+c.Labels[k])
 	}
-	return []cell{
+	return []Cell{
 		{"Command", strconv.Quote(command)},
 		{"CreatedAt", createdAt(c.Created)},
 		{"ID", id},
@@ -158,31 +158,31 @@ type rmAction struct{ force, volumes bool }
 
 func (r *rmAction) Set(flag, v string) error {
 	if flag == "force" {
-		return setBool(&r.force, v)
+		return SetBool(&r.force, v)
 	}
-	return setBool(&r.volumes, v)
+	return SetBool(&r.volumes, v)
 }
 
 func (r *rmAction) Run(ctx context.Context, app *App, args []string) (int, error) {
-	e, err := app.engine()
+	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
-	return eachArg(app, "rm", args, func(arg string) error {
+	return EachArg(app, "rm", args, func(arg string) error {
 		_, err := e.Containers.Remove(ctx, arg, r.force)
 		if r.force && fault.KindOf(err) == fault.NotFound {
-			app.warn("rm: " + arg + ": " + err.Error())
+			app.Warn("rm: " + arg + ": " + err.Error())
 			return nil // as docker rm -f: it is gone, and that was wanted
 		}
 		if err == nil {
-			app.print(arg + "\n")
+			app.Print(arg + "\n")
 		}
 		return err
 	})
 }
 
-// eachArg does all that can be done, says what could not, and gives 1 then.
-func eachArg(app *App, where string, args []string, do func(string) error) (int, error) {
+// EachArg does all that can be done, says what could not, and gives 1 then.
+func EachArg(app *App, where string, args []string, do func(string) error) (int, error) {
 	code := 0
 	for _, arg := range args {
 		if err := do(arg); err != nil {

@@ -19,7 +19,7 @@ func help(c *Command, width int) string {
 	b.WriteString("\n\n")
 	if c.Name == "" {
 		b.WriteString("Run containers without a daemon\n")
-		commandList(&b)
+		commandList(&b, Commands())
 	} else {
 		b.WriteString(c.Short + "\n")
 	}
@@ -46,12 +46,13 @@ func help(c *Command, width int) string {
 	return b.String()
 }
 
-func commandList(b *strings.Builder) {
+func commandList(b *strings.Builder, commands []Command) {
 	b.WriteString("\nCommands:\n")
-	commands := Commands()
 	longest := 0
 	for i := range commands {
-		longest = max(longest, len(commands[i].Name))
+		if !commands[i].Hidden {
+			longest = max(longest, len(commands[i].Name))
+		}
 	}
 	for i := range commands {
 		if c := &commands[i]; !c.Hidden {

@@ -32,21 +32,21 @@ type imagesAction struct {
 func (a *imagesAction) Set(flag, v string) error {
 	switch flag {
 	case "all":
-		return setBool(&a.all, v)
+		return SetBool(&a.all, v)
 	case "digests":
-		return setBool(&a.digests, v)
+		return SetBool(&a.digests, v)
 	case "format":
 		a.format = v
 	case "no-trunc":
-		return setBool(&a.full, v)
+		return SetBool(&a.full, v)
 	case "quiet":
-		return setBool(&a.quiet, v)
+		return SetBool(&a.quiet, v)
 	}
 	return nil
 }
 
 func (a *imagesAction) Run(ctx context.Context, app *App, args []string) (int, error) {
-	e, err := app.engine()
+	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
@@ -64,11 +64,11 @@ func (a *imagesAction) Run(ctx context.Context, app *App, args []string) (int, e
 		}
 		list = kept
 	}
-	text, err := a.render(list, time.Now())
+	text, err := a.render(app, list, time.Now())
 	if err != nil {
 		return 0, err
 	}
-	app.print(text)
+	app.Print(text)
 	return 0, nil
 }
 
@@ -80,8 +80,8 @@ func splitTag(s string) (name, tag string) {
 	return s, ""
 }
 
-func (a *imagesAction) render(list []engine.ImageSummary, now time.Time) (string, error) {
-	rows := make([][]cell, len(list))
+func (a *imagesAction) render(app *App, list []engine.ImageSummary, now time.Time) (string, error) {
+	rows := make([][]Cell, len(list))
 	for i := range list {
 		rows[i] = imageRow(&list[i], a.full, now)
 	}
@@ -93,10 +93,10 @@ func (a *imagesAction) render(list []engine.ImageSummary, now time.Time) (string
 		columns = append(columns, "DIGEST", "Digest")
 	}
 	columns = append(columns, "IMAGE ID", "ID", "CREATED", "CreatedSince", "SIZE", "Size")
-	return render(a.format, columns, rows)
+	return app.Render(a.format, columns, rows)
 }
 
-func imageRow(i *engine.ImageSummary, full bool, now time.Time) []cell {
+func imageRow(i *engine.ImageSummary, full bool, now time.Time) []Cell {
 	id := i.ID
 	if !full {
 		id = strings.TrimPrefix(id, "sha256:")
@@ -106,7 +106,7 @@ func imageRow(i *engine.ImageSummary, full bool, now time.Time) []cell {
 	if !i.Created.IsZero() && i.Created.Unix() != 0 {
 		since = ago(i.Created, now)
 	}
-	return []cell{
+	return []Cell{
 		{"CreatedAt", createdAt(i.Created)},
 		{"CreatedSince", since},
 		{"Digest", orNone(i.Digest)},
@@ -139,21 +139,21 @@ var rmiFlags = []Flag{
 
 type rmiAction struct{ force bool }
 
-func (r *rmiAction) Set(_, v string) error { return setBool(&r.force, v) }
+func (r *rmiAction) Set(_, v string) error { return SetBool(&r.force, v) }
 
 func (r *rmiAction) Run(ctx context.Context, app *App, args []string) (int, error) {
-	e, err := app.engine()
+	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
-	return eachArg(app, "rmi", args, func(arg string) error {
+	return EachArg(app, "rmi", args, func(arg string) error {
 		removed, err := e.Images.Remove(ctx, arg, r.force)
 		for _, m := range removed {
 			if m.Untagged != "" {
-				app.print("Untagged: " + m.Untagged + "\n")
+				app.Print("Untagged: " + m.Untagged + "\n")
 			}
 			if m.Deleted != "" {
-				app.print("Deleted: " + m.Deleted + "\n")
+				app.Print("Deleted: " + m.Deleted + "\n")
 			}
 		}
 		return err
@@ -197,7 +197,7 @@ func (i *importAction) Run(ctx context.Context, app *App, args []string) (int, e
 	if i.o.Source == "-" {
 		i.o.Stdin = app.Stdin
 	}
-	e, err := app.engine()
+	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
@@ -205,6 +205,6 @@ func (i *importAction) Run(ctx context.Context, app *App, args []string) (int, e
 	if err != nil {
 		return 0, within(i.o.Source, err)
 	}
-	app.print(id + "\n")
+	app.Print(id + "\n")
 	return 0, nil
 }

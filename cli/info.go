@@ -35,10 +35,10 @@ func (v *versionAction) Set(_, value string) error {
 
 func (v *versionAction) Run(_ context.Context, app *App, _ []string) (int, error) {
 	if v.format == "" {
-		app.print("tare version " + Version + ", " + runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
+		app.Print("tare version " + Version + ", " + runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
 		return 0, nil
 	}
-	text, err := render(v.format, nil, [][]cell{{
+	text, err := app.Render(v.format, nil, [][]Cell{{
 		{"Version", Version},
 		{"GoVersion", runtime.Version()},
 		{"Os", runtime.GOOS},
@@ -47,7 +47,7 @@ func (v *versionAction) Run(_ context.Context, app *App, _ []string) (int, error
 	if err != nil {
 		return 0, err
 	}
-	app.print(text)
+	app.Print(text)
 	return 0, nil
 }
 
@@ -74,7 +74,7 @@ func (i *infoAction) Set(_, v string) error {
 }
 
 func (i *infoAction) Run(ctx context.Context, app *App, _ []string) (int, error) {
-	e, err := app.engine()
+	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
@@ -90,10 +90,10 @@ func (i *infoAction) Run(ctx context.Context, app *App, _ []string) (int, error)
 		if err != nil {
 			return 0, err
 		}
-		app.print(string(b) + "\n")
+		app.Print(string(b) + "\n")
 		return 0, nil
 	}
-	app.print(infoText(info))
+	app.Print(infoText(info))
 	return 0, nil
 }
 

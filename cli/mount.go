@@ -102,7 +102,7 @@ func setMount(m *engine.Mount, key, value string) (err error) {
 }
 
 func mountBool(to *bool, key, value string) error {
-	if setBool(to, value) != nil {
+	if SetBool(to, value) != nil {
 		return fault.New(fault.Invalid, "invalid value for %s: %s", key, value)
 	}
 	return nil

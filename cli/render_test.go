@@ -78,7 +78,7 @@ func TestPsGolden(t *testing.T) {
 		{format: "table {{.Names}}\\t{{.State}}"},
 		{format: "{{json .}}"},
 	} {
-		text, err := p.render(testContainers(), testNow)
+		text, err := p.render(New(), testContainers(), testNow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,10 +86,10 @@ func TestPsGolden(t *testing.T) {
 	}
 	// The local zone is the machine's.
 	golden(t, "ps.txt", dropTimes(b.String()))
-	if _, err := (&psAction{format: "{{range .}}"}).render(testContainers(), testNow); err == nil {
+	if _, err := (&psAction{format: "{{range .}}"}).render(New(), testContainers(), testNow); err == nil {
 		t.Error("a template with a range was taken")
 	}
-	if _, err := (&psAction{format: "{{.Nothing}}"}).render(testContainers(), testNow); err == nil {
+	if _, err := (&psAction{format: "{{.Nothing}}"}).render(New(), testContainers(), testNow); err == nil {
 		t.Error("an unknown field was taken")
 	}
 }
@@ -108,7 +108,7 @@ func dropTimes(s string) string {
 }
 
 func TestPsJSON(t *testing.T) {
-	text, err := (&psAction{format: "json"}).render(testContainers(), testNow)
+	text, err := (&psAction{format: "json"}).render(New(), testContainers(), testNow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestImagesGolden(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, a := range []imagesAction{{}, {digests: true, full: true}, {quiet: true}, {quiet: true, full: true}, {format: "{{.Repository}}:{{.Tag}}"}} {
-		text, err := a.render(list, testNow)
+		text, err := a.render(New(), list, testNow)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,7 +83,7 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 	if err := r.check(app); err != nil {
 		return exitUsage, within(r.object(), err)
 	}
-	o := &engine.RunOptions{SigProxy: r.sigProxy, Warn: func(msg string) { app.warn("warning: " + msg) }}
+	o := &engine.RunOptions{SigProxy: r.sigProxy, Warn: func(msg string) { app.Warn("warning: " + msg) }}
 	o.Out, o.Err = app.Stdout, app.Stderr
 	if c.OpenStdin {
 		o.In = app.Stdin
@@ -97,7 +97,7 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 		c.HostConfig.ContainerIDFile = r.cidfile
 		o.Created = f.write
 	}
-	e, err := app.engine()
+	e, err := app.Engine()
 	if err != nil {
 		return engine.ExitEngine, err
 	}
@@ -134,7 +134,7 @@ func (r *runAction) check(app *App) error {
 		return fault.New(fault.Invalid, "invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", c.Name)
 	}
 	if c.Tty {
-		if c.OpenStdin && !isTerminal(app.Stdin) && !r.plan {
+		if c.OpenStdin && !IsTerminal(app.Stdin) && !r.plan {
 			return fault.New(fault.Invalid, "the input device is not a TTY")
 		}
 		c.HostConfig.ConsoleSize = consoleSize(app.Stdout)
@@ -176,8 +176,8 @@ func (c *cidFile) close() {
 	}
 }
 
-// setBool reads a boolean as pflag does.
-func setBool(to *bool, value string) error {
+// SetBool reads a boolean as pflag does.
+func SetBool(to *bool, value string) error {
 	v, err := strconv.ParseBool(value)
 	if err != nil {
 		return fault.New(fault.Invalid, "not a boolean")

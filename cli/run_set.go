@@ -35,17 +35,17 @@ func (r *runAction) Set(flag, v string) (err error) {
 	case "cidfile":
 		r.cidfile, err = absolute(v)
 	case "cpu-burst":
-		err = setInt(&h.CPUBurst, v)
+		err = SetInt(&h.CPUBurst, v)
 	case "cpu-period":
-		err = setInt(&h.CPUPeriod, v)
+		err = SetInt(&h.CPUPeriod, v)
 	case "cpu-quota":
-		err = setInt(&h.CPUQuota, v)
+		err = SetInt(&h.CPUQuota, v)
 	case "cpu-rt-period":
-		err = setInt(&h.CPURealtimePeriod, v)
+		err = SetInt(&h.CPURealtimePeriod, v)
 	case "cpu-rt-runtime":
-		err = setInt(&h.CPURealtimeRuntime, v)
+		err = SetInt(&h.CPURealtimeRuntime, v)
 	case "cpu-shares":
-		err = setInt(&h.CPUShares, v)
+		err = SetInt(&h.CPUShares, v)
 	case "cpus":
 		h.NanoCPUs, err = parseCPUs(v)
 	case "cpuset-cpus":
@@ -53,7 +53,7 @@ func (r *runAction) Set(flag, v string) (err error) {
 	case "cpuset-mems":
 		h.CpusetMems = v
 	case "detach":
-		err = setBool(&r.detach, v)
+		err = SetBool(&r.detach, v)
 	case "device":
 		var d engine.DeviceMapping
 		d, err = parseDevice(v)
@@ -89,10 +89,10 @@ func (r *runAction) Set(flag, v string) (err error) {
 		c.Hostname = v
 	case "init":
 		var on bool
-		err = setBool(&on, v)
+		err = SetBool(&on, v)
 		h.Init = &on
 	case "interactive":
-		err = setBool(&c.OpenStdin, v)
+		err = SetBool(&c.OpenStdin, v)
 	case "ipc":
 		h.IpcMode = v
 	default:
@@ -118,7 +118,7 @@ func (r *runAction) setMore(flag, v string) (err error) {
 		}
 	case "memory-swappiness":
 		var n int64
-		err = setInt(&n, v)
+		err = SetInt(&n, v)
 		h.MemorySwappiness = &n
 	case "mount":
 		var m engine.Mount
@@ -130,16 +130,16 @@ func (r *runAction) setMore(flag, v string) (err error) {
 		h.NetworkMode = v
 	case "no-healthcheck":
 		var off bool
-		if err = setBool(&off, v); off {
+		if err = SetBool(&off, v); off {
 			c.Healthcheck = &engine.Healthcheck{Test: []string{"NONE"}}
 		}
 	case "oom-kill-disable":
 		var on bool
-		err = setBool(&on, v)
+		err = SetBool(&on, v)
 		h.OomKillDisable = &on
 	case "oom-score-adj":
 		var n int64
-		err = setInt(&n, v)
+		err = SetInt(&n, v)
 		h.OomScoreAdj = int(n)
 	case "personality":
 		c.Personality = strings.ToUpper(v)
@@ -147,23 +147,23 @@ func (r *runAction) setMore(flag, v string) (err error) {
 		h.PidMode = v
 	case "pids-limit":
 		var n int64
-		err = setInt(&n, v)
+		err = SetInt(&n, v)
 		h.PidsLimit = &n
 	case "plan":
-		err = setBool(&r.plan, v)
+		err = SetBool(&r.plan, v)
 	case "platform":
 		c.Platform = v
 	case "privileged":
-		err = setBool(&h.Privileged, v)
+		err = SetBool(&h.Privileged, v)
 	case "pull":
 		r.pull = v
 	case "quiet":
 		var quiet bool // nothing is pulled yet
-		err = setBool(&quiet, v)
+		err = SetBool(&quiet, v)
 	case "read-only":
-		err = setBool(&h.ReadonlyRootfs, v)
+		err = SetBool(&h.ReadonlyRootfs, v)
 	case "rm":
-		err = setBool(&h.AutoRemove, v)
+		err = SetBool(&h.AutoRemove, v)
 	case "rootfs":
 		c.RootFS, err = absolute(v)
 	case "security-opt":
@@ -172,13 +172,13 @@ func (r *runAction) setMore(flag, v string) (err error) {
 	case "shm-size":
 		h.ShmSize, err = engine.ParseSize(v)
 	case "sig-proxy":
-		err = setBool(&r.sigProxy, v)
+		err = SetBool(&r.sigProxy, v)
 	case "stop-signal":
 		_, err = engine.ParseSignal(v)
 		c.StopSignal = v
 	case "stop-timeout":
 		var n int64
-		err = setInt(&n, v)
+		err = SetInt(&n, v)
 		seconds := int(n)
 		c.StopTimeout = &seconds
 	case "sysctl":
@@ -192,7 +192,7 @@ func (r *runAction) setMore(flag, v string) (err error) {
 		}
 		h.Tmpfs[path] = options
 	case "tty":
-		err = setBool(&c.Tty, v)
+		err = SetBool(&c.Tty, v)
 	case "ulimit":
 		var u engine.Ulimit
 		u, err = engine.ParseUlimit(v)

@@ -10,14 +10,14 @@ import (
 	"github.com/tare-engine/tare/fault"
 )
 
-// cell is one named value of a row.
-type cell struct{ name, value string }
+// Cell is one named value of a row.
+type Cell struct{ Name, Value string }
 
-// render writes rows in a format: "" or "table" is a table of the columns,
+// Render writes rows in a format: "" or "table" is a table of the columns,
 // given as heading and name in turns; "json" is one object a line, as Docker
 // writes them; anything else is a template of text and {{.Name}}, which may
 // start with "table".
-func render(format string, columns []string, rows [][]cell) (string, error) {
+func (app *App) Render(format string, columns []string, rows [][]Cell) (string, error) {
 	var b strings.Builder
 	switch format {
 	case "", "table":
@@ -42,19 +42,20 @@ func render(format string, columns []string, rows [][]cell) (string, error) {
 				if i > 0 {
 					b.WriteByte(',')
 				}
-				b.WriteString(quoteJSON(c.name) + ":" + quoteJSON(c.value))
+				b.WriteString(quoteJSON(c.Name) + ":" + quoteJSON(c.Value))
 			}
 			b.WriteString("}\n")
 		}
 	default:
-		return template(format, columns, rows)
+		return app.template(format, columns, rows)
 	}
 	return b.String(), nil
 }
 
 // template fills in {{.Name}} and {{json .}}; what needs more of a language is
 // the cold binary's.
-func template(format string, columns []string, rows [][]cell) (string, error) {
+func (app *App) template(format string, columns []string, rows [][]Cell) (string, error) {
+	source := format
 	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
 	format, tabular := strings.CutPrefix(format, "table ")
 	var texts, names []string // text, then the name after it
@@ -71,13 +72,13 @@ func template(format string, columns []string, rows [][]cell) (string, error) {
 			name, isField = "", true
 		}
 		if !closed || !isField || strings.ContainsAny(name, " |().\"") {
-			return "", fault.WithHint(fault.New(fault.Unsupported, "format %q: only {{.Name}} and {{json .}} are supported yet", format), "use --format json")
+			return app.language(source, columns, rows)
 		}
 		names, rest = append(names, name), more
 	}
 	var lines [][]string
 	if tabular {
-		rows = append([][]cell{headings(columns, rows)}, rows...)
+		rows = append([][]Cell{Headings(columns, rows)}, rows...)
 	}
 	for _, r := range rows {
 		var b strings.Builder
@@ -88,7 +89,7 @@ func template(format string, columns []string, rows [][]cell) (string, error) {
 			}
 			switch n := names[i]; {
 			case n == "":
-				s, err := render("json", nil, [][]cell{r})
+				s, err := app.Render("json", nil, [][]Cell{r})
 				if err != nil {
 					return "", err
 				}
@@ -101,46 +102,60 @@ func template(format string, columns []string, rows [][]cell) (string, error) {
 		}
 		lines = append(lines, strings.Split(b.String(), "\t"))
 	}
+	return Lines(lines, tabular), nil
+}
+
+// Lines joins the fields of lines by tabs, or aligns them in columns.
+func Lines(lines [][]string, aligned bool) string {
 	var b strings.Builder
-	if tabular {
+	if aligned {
 		align(&b, lines)
-		return b.String(), nil
+		return b.String()
 	}
 	for _, l := range lines {
 		b.WriteString(strings.Join(l, "\t") + "\n")
 	}
-	return b.String(), nil
+	return b.String()
 }
 
-// headings is a row of the names of the columns.
-func headings(columns []string, rows [][]cell) []cell {
-	var heads []cell
+// language is a template that needs text/template, which the hot program does
+// without.
+func (app *App) language(format string, columns []string, rows [][]Cell) (string, error) {
+	if app.Template == nil {
+		return "", errCold
+	}
+	return app.Template(format, columns, rows)
+}
+
+// Headings is a row of the names of the columns.
+func Headings(columns []string, rows [][]Cell) []Cell {
+	var heads []Cell
 	for i := 0; i < len(columns); i += 2 {
-		heads = append(heads, cell{columns[i+1], columns[i]})
+		heads = append(heads, Cell{columns[i+1], columns[i]})
 	}
 	if len(rows) > 0 {
 		for _, c := range rows[0] {
-			if !has(heads, c.name) {
-				heads = append(heads, cell{c.name, strings.ToUpper(c.name)})
+			if !has(heads, c.Name) {
+				heads = append(heads, Cell{c.Name, strings.ToUpper(c.Name)})
 			}
 		}
 	}
 	return heads
 }
 
-func has(row []cell, name string) bool {
+func has(row []Cell, name string) bool {
 	for _, c := range row {
-		if c.name == name {
+		if c.Name == name {
 			return true
 		}
 	}
 	return false
 }
 
-func value(row []cell, name string) string {
+func value(row []Cell, name string) string {
 	for _, c := range row {
-		if c.name == name {
-			return c.value
+		if c.Name == name {
+			return c.Value
 		}
 	}
 	return ""

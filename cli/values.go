@@ -46,7 +46,7 @@ func setPair(to *map[string]string, v string) error {
 	return nil
 }
 
-func setInt(to *int64, v string) (err error) {
+func SetInt(to *int64, v string) (err error) {
 	*to, err = parseInt(v)
 	return err
 }

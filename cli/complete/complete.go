@@ -34,16 +34,46 @@ func Root(names Names) *cobra.Command {
 	commands := cli.Commands()
 	for i := range commands {
 		if c := &commands[i]; !c.Hidden {
-			root.AddCommand(command(c, names))
+			add(root, c, names)
 		}
 	}
 	return root
 }
 
-func command(c *cli.Command, names Names) *cobra.Command {
+// add adds a command under each of its names; one of two words goes below a
+// group.
+func add(root *cobra.Command, c *cli.Command, names Names) {
+	var plain []string
+	for _, a := range c.Aliases {
+		if group, name, two := strings.Cut(a, " "); two {
+			groupOf(root, group).AddCommand(command(c, name, nil, names))
+		} else {
+			plain = append(plain, a)
+		}
+	}
+	if group, name, two := strings.Cut(c.Name, " "); two {
+		groupOf(root, group).AddCommand(command(c, name, plain, names))
+		return
+	}
+	root.AddCommand(command(c, c.Name, plain, names))
+}
+
+// groupOf returns the command that a group's commands stand below.
+func groupOf(root *cobra.Command, name string) *cobra.Command {
+	for _, c := range root.Commands() {
+		if c.Name() == name {
+			return c
+		}
+	}
+	g := &cobra.Command{Use: name, Short: "Commands on " + name + "s", Run: func(*cobra.Command, []string) {}}
+	root.AddCommand(g)
+	return g
+}
+
+func command(c *cli.Command, name string, aliases []string, names Names) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: strings.TrimSpace(c.Name + " " + c.Args), Short: c.Short, Long: c.Long, Example: c.Example,
-		Aliases: c.Aliases, DisableFlagsInUseLine: true,
+		Use: strings.TrimSpace(name + " " + c.Args), Short: c.Short, Long: c.Long, Example: c.Example,
+		Aliases: aliases, DisableFlagsInUseLine: true,
 		Run: func(*cobra.Command, []string) {},
 	}
 	if c.Name == "completion" {

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tare-engine/tare/fault"
+)
+
+// errCold asks for the command to be done by tared.
+var errCold error = &fault.Error{Kind: fault.Unsupported, Text: "needs tared"}
+
+// coldAction stands for an action that only tared has. It takes every flag:
+// tared reads them again.
+type coldAction struct{}
+
+func (coldAction) Set(string, string) error                         { return nil }
+func (coldAction) Run(context.Context, *App, []string) (int, error) { return 0, errCold }
+
+// action makes the action of a command.
+func (app *App) action(c *Command) Action {
+	switch {
+	case !c.Cold:
+		return c.New()
+	case app.Cold == nil:
+		return coldAction{}
+	}
+	return app.Cold(c.Name)
+}
+
+// handOver becomes tared, with the same arguments. It returns on error only.
+func (app *App) handOver() (int, error) {
+	if app.Cold != nil {
+		return exitError, fault.New(fault.Internal, "tared does not know the command")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return exitUsage, fault.New(fault.Internal, "find own executable: %w", err)
+	}
+	for _, path := range coldPaths(self) {
+		err = unix.Exec(path, append([]string{"tared"}, app.args...), os.Environ())
+		if !errors.Is(err, unix.ENOENT) {
+			return exitUsage, fault.New(fault.KindOf(err), "execute %s: %w", path, err)
+		}
+	}
+	return exitUsage, fault.WithHint(fault.New(fault.NotFound, "the tared binary is missing: looked in %s", filepath.Dir(self)), "install tared beside tare")
+}
+
+// coldPaths are where tared may be, seen from tare's own path.
+func coldPaths(self string) []string {
+	dir := filepath.Dir(self)
+	return []string{
+		filepath.Join(dir, "tared"),
+		filepath.Join(dir, "..", "libexec", "tare", "tared"),
+		filepath.Join(dir, "..", "lib", "tare", "tared"),
+	}
+}
