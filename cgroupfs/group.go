@@ -260,25 +260,9 @@ func eachSubdir(dir int, f func(name string) error) error {
 	if st.Nlink == 2 { // kernfs counts sub-directories
 		return nil
 	}
-	fd, err := openat(dir, ".", unix.O_RDONLY|dirFlags) // own offset
+	names, err := namesIn(dir, unix.DT_DIR)
 	if err != nil {
-		if gone(err) {
-			return nil
-		}
 		return err
-	}
-	defer closeFD(&fd)
-	var names []string
-	buf := make([]byte, 8192)
-	for {
-		n, err := unix.Getdents(fd, buf)
-		if err != nil && !gone(err) {
-			return err
-		}
-		if n <= 0 {
-			break
-		}
-		names = appendSubdirs(names, buf[:n])
 	}
 	for _, name := range names {
 		if err := f(name); err != nil {
@@ -288,16 +272,41 @@ func eachSubdir(dir int, f func(name string) error) error {
 	return nil
 }
 
-// appendSubdirs decodes struct linux_dirent64 {u64 ino, off; u16 reclen; u8
-// type; char name[]}, keeping directories.
-func appendSubdirs(names []string, b []byte) []string {
+// namesIn lists the entries of dir that have a type. There are none in a
+// group that is gone.
+func namesIn(dir int, kind byte) ([]string, error) {
+	fd, err := openat(dir, ".", unix.O_RDONLY|dirFlags) // own offset
+	if err != nil {
+		if gone(err) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	defer closeFD(&fd)
+	var names []string
+	buf := make([]byte, 8192)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if err != nil && !gone(err) {
+			return nil, err
+		}
+		if n <= 0 {
+			return names, nil
+		}
+		names = appendNames(names, buf[:n], kind)
+	}
+}
+
+// appendNames decodes struct linux_dirent64 {u64 ino, off; u16 reclen; u8
+// type; char name[]}.
+func appendNames(names []string, b []byte, kind byte) []string {
 	for len(b) > 19 {
 		n := int(b[16]) | int(b[17])<<8
 		if n < 20 || n > len(b) {
 			return names
 		}
 		name, _, _ := strings.Cut(string(b[19:n]), "\x00")
-		if b[18] == unix.DT_DIR && name != "." && name != ".." {
+		if b[18] == kind && name != "." && name != ".." {
 			names = append(names, name)
 		}
 		b = b[n:]
