@@ -86,13 +86,18 @@ func (cs *Containers) Remove(_ context.Context, ref string, force bool) (string,
 		if err := r.Proc.Kill(); err != nil {
 			return "", err
 		}
+		e.note("kill", r, "signal", "9")
 	}
 	return id, e.remove(r)
 }
 
 // remove takes away everything of a container that does not run.
 func (e *Engine) remove(r *state.Record) error {
-	return errors.Join(e.removeGroup(r.Cgroup), e.discard(r.ID, r.Name, r.Remove))
+	err := errors.Join(e.removeGroup(r.Cgroup), e.discard(r.ID, r.Name, r.Remove))
+	if err == nil {
+		e.note("destroy", r)
+	}
+	return err
 }
 
 // discard removes the writable layer, the records and the name.

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/cgroupfs"
+	"github.com/tare-engine/tare/events"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/host"
 	"github.com/tare-engine/tare/image"
@@ -27,6 +28,7 @@ type Engine struct {
 	state     *state.Store
 	images    *image.Store
 	snapshots *snapshot.Store
+	events    *events.Journal
 
 	oldBase string // the built-in image of another tare-base, now without a name
 
@@ -75,6 +77,7 @@ func open(o Options) (*Engine, error) {
 		state:     state.Open(o.Root, o.RunRoot, madeUpName),
 		images:    image.Open(o.Root),
 		snapshots: snapshot.Open(o.Root),
+		events:    events.Open(o.RunRoot),
 		layout:    sync.OnceValues(cgroupfs.Probe),
 	}
 	e.Containers, e.Images = &Containers{e}, &Images{e}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"strconv"
+
 	"github.com/tare-engine/tare/events"
 	"github.com/tare-engine/tare/state"
 )
@@ -10,6 +12,14 @@ import (
 // cannot be written stops nothing: what it tells of has happened.
 func (e *Engine) note(action string, r *state.Record, attrs ...string) {
 	e.journal(events.OfContainer(action, r.ID, r.Name, r.Image, r.Labels, attrs...))
+}
+
+// noteEnd writes the events of an end.
+func (e *Engine) noteEnd(r *state.Record) {
+	if r.OOM {
+		e.note("oom", r)
+	}
+	e.note("die", r, "exitCode", strconv.Itoa(r.ExitCode))
 }
 
 // noteImage is note for an image.

@@ -61,6 +61,9 @@ func (is *Images) Import(ctx context.Context, o *ImportOptions) (string, error) 
 		p.Arch, p.Variant, _ = strings.Cut(p.Arch, "/")
 	}
 	img, err := is.e.images.Import(ctx, src, o.Name, image.ImportOptions{Changes: o.Changes, Message: o.Message, Platform: p})
+	if err == nil {
+		is.e.noteImage("import", img.ID, img.Familiar())
+	}
 	return img.ID, err
 }
 
@@ -75,9 +78,11 @@ func (is *Images) Remove(_ context.Context, ref string, force bool) ([]RemovedIm
 	var list []RemovedImage
 	for _, n := range done.Untagged {
 		list = append(list, RemovedImage{Untagged: n})
+		is.e.noteImage("untag", done.ID, done.ID)
 	}
 	for _, id := range done.Deleted {
 		list = append(list, RemovedImage{Deleted: id})
+		is.e.noteImage("delete", id, id)
 	}
 	return list, err
 }

@@ -193,6 +193,7 @@ func (r *run) put() error {
 	if err := r.e.state.Create(&r.record); err != nil {
 		return err
 	}
+	r.e.note("create", &r.record)
 	if r.o.Created != nil {
 		return r.o.Created(d.id)
 	}
@@ -234,6 +235,8 @@ func (r *run) start() (err error) {
 		return r.failed(err)
 	}
 	r.pending.MarkStarted()
+	e.note("attach", &r.record)
+	e.note("start", &r.record)
 	e.reached("started")
 	if r.streams != nil {
 		r.streams.Started()
@@ -288,6 +291,7 @@ func (r *run) finish() (int, error) {
 			r.record.OOM = n > 0
 		}
 	}
+	e.noteEnd(&r.record)
 	// The program has run: its exit code is the answer, whatever else happens.
 	for _, e := range []error{err, r.end()} {
 		if e != nil && r.o.Warn != nil {

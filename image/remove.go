@@ -25,6 +25,7 @@ type RemoveOptions struct {
 
 // Removed says what Remove took away, in order.
 type Removed struct {
+	ID       string   // of the image, whether it was deleted or not
 	Untagged []string // names, familiar form
 	Deleted  []string // ids of images
 	Bytes    int64    // given back, by the sizes of the images; shared layers count
@@ -52,6 +53,7 @@ func (s *Store) remove(ref string, opt RemoveOptions) (Removed, *fsatomic.Stagin
 	if err != nil {
 		return out, nil, err
 	}
+	out.ID = m.ID
 	all, err := s.named()
 	if err != nil {
 		return out, nil, err
