@@ -72,6 +72,10 @@ soak: build ## a thousand starts in a row; nothing may be left behind
 	TARE_SOAK=1 $(GO) test -count=1 -v -timeout 30m -run Soak ./spawn
 	TARE_SOAK=1 $(GO) test -count=5 -timeout 30m -run 'Crash|Volume|Swap|Race' ./runtime ./engine ./cmd/tare
 
+.PHONY: conformance
+conformance: build ## the validation programs of runtime-tools with tare-oci, crun and runc
+	cd test/conformance && $(GO) run ./validate -runtimes $(CURDIR)/bin/tare-oci,crun,runc $(VALIDATEFLAGS)
+
 .PHONY: lint
 lint: ## run the linters of .golangci.yml
 	$(GOLANGCI) run ./...
