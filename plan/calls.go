@@ -154,6 +154,16 @@ func (p *Plan) ModeOf(side Side, fd Slot, opts ...Opt) Slot {
 	return p.LoadSlot(side, "mode", buf, 28, opts...)
 }
 
+// WantDevice makes everything but the device of these numbers a failure.
+func (p *Plan) WantDevice(side Side, fd Slot, major, minor int) {
+	// stx_rdev_major and stx_rdev_minor are u32 at 128 and 132; they are 0 for
+	// what is no device.
+	buf := p.Bytes(make([]byte, 256))
+	p.Call(side, unix.SYS_STATX, []Arg{fd.Arg(), p.Str(""), Int(unix.AT_EMPTY_PATH), Int(unix.STATX_BASIC_STATS), buf})
+	p.LoadSlot(side, "major", buf, 128, Want(major))
+	p.LoadSlot(side, "minor", buf, 132, Want(minor))
+}
+
 // Prctl appends a prctl call.
 func (p *Plan) Prctl(side Side, option int, a2, a3 uint64, opts ...Opt) {
 	p.Call(side, unix.SYS_PRCTL, []Arg{Int(option), Int(a2), Int(a3), Int(0), Int(0)}, opts...)

@@ -29,6 +29,7 @@ type env struct {
 	userNS     bool // the container has a user namespace that is not the engine's
 
 	root, proc plan.Slot
+	init       plan.Slot // pidfd of the process whose namespaces are joined
 	oldRoot    plan.Slot
 	unified    plan.Slot   // directory for CLONE_INTO_CGROUP
 	tasks      []plan.Slot // v1 tasks files
@@ -42,6 +43,7 @@ type env struct {
 
 	startGate plan.Slot
 	stdio     [3]plan.Slot
+	preserved []plan.Slot
 
 	gates      []gate
 	startWrite int
@@ -50,7 +52,9 @@ type env struct {
 	childEnds  []int // descriptors that only the child needs
 	ownEnds    []int // descriptors to close when the start is over
 
-	making    bool // the plan is for execution, not for printing
+	making    bool            // the plan is for execution, not for printing
+	letGo     []plan.Slot     // descriptors that the child closes before it gives up its rights
+	joined    *cgroupfs.Group // of the container that a further process joins
 	group     *cgroupfs.Group
 	groupMade chan error // makeGroup's result, until somebody has waited for it
 	netns     *NetNS
@@ -119,6 +123,10 @@ func (e *env) closeAll() {
 	e.netns.Close()
 	if e.group != nil {
 		e.group.CloseTasks()
+	}
+	if e.joined != nil {
+		e.joined.Close()
+		e.joined = nil
 	}
 }
 

@@ -371,7 +371,7 @@ func noTraces(t testing.TB, do func()) {
 	r, w, err := os.Pipe() // Go's poller opens its descriptors here
 	must(t, err)
 	must(t, errors.Join(r.Close(), w.Close()))
-	before := takeTraces(t)
+	before, children := takeTraces(t), childrenOf(t)
 	do()
 	after := takeTraces(t)
 	for _, d := range []struct {
@@ -382,9 +382,27 @@ func noTraces(t testing.TB, do func()) {
 			t.Errorf("%s changed:\nbefore %q\nafter  %q", d.what, d.before, d.after)
 		}
 	}
-	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
-		t.Errorf("child left: pid %d, %v", pid, err)
+	if left := childrenOf(t); left != children {
+		t.Errorf("children before %q, after %q", children, left)
 	}
+}
+
+// childrenOf lists the children of this process, zombies included.
+func childrenOf(t testing.TB) string {
+	t.Helper()
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	must(t, err)
+	list := ""
+	for _, f := range tasks {
+		b, err := os.ReadFile(f)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		list += string(b)
+	}
+	pids := strings.Fields(list)
+	slices.Sort(pids)
+	return strings.Join(pids, " ")
 }
 
 // harden does what a rootful engine does before it makes containers, for the

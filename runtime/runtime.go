@@ -33,8 +33,11 @@ type Config struct {
 	IdmapRoot bool
 
 	// Stdin, Stdout and Stderr are the container's standard descriptors; -1
-	// for Stdin is the container's /dev/null. All are ignored with a terminal.
+	// is the container's /dev/null. All are ignored with a terminal.
 	Stdin, Stdout, Stderr int
+	// PreserveFDs is how many descriptors from 3 on the program gets as they
+	// are in this process.
+	PreserveFDs int
 
 	// Files are what bind mounts of these sources show.
 	Files []File
@@ -74,6 +77,8 @@ type Config struct {
 	// After is for crash tests: called after every host op, with the index of
 	// cgroup actions apart. May be nil.
 	After func(where string)
+
+	join *joining // of a further process in a container that runs
 }
 
 // Facts is what a plan depends on of the machine and the caller.
@@ -127,18 +132,13 @@ func compile(cfg *Config, making bool) (_ *env, err error) {
 			(&Container{env: e}).abandon()
 		}
 	}()
+	order := [...][]step{containerSteps, processSteps}
+	if cfg.join != nil {
+		order[0] = joinSteps
+	}
 	for _, side := range [2]plan.Side{plan.OnHost, plan.InChild} {
-		for i := range steps {
-			s := &steps[i]
-			do := s.child
-			if side == plan.OnHost {
-				do = s.host
-			}
-			if do == nil || !s.used(cfg.Spec) {
-				continue
-			}
-			e.p.Begin(s.name)
-			if err := do(e); err != nil {
+		for _, table := range order {
+			if err := e.walk(table, side); err != nil {
 				return nil, err
 			}
 		}
@@ -147,9 +147,30 @@ func compile(cfg *Config, making bool) (_ *env, err error) {
 	return e, nil
 }
 
+// walk lets the steps of a table add what they do on one side.
+func (e *env) walk(table []step, side plan.Side) error {
+	for i := range table {
+		s := &table[i]
+		do := s.child
+		if side == plan.OnHost {
+			do = s.host
+		}
+		if do == nil || !s.used(e.spec) {
+			continue
+		}
+		e.p.Begin(s.name)
+		if err := do(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Create makes the container up to its start gate. On error nothing is left.
-func Create(cfg Config) (c *Container, err error) {
-	e, err := compile(&cfg, true)
+func Create(cfg Config) (*Container, error) { return create(&cfg) }
+
+func create(cfg *Config) (c *Container, err error) {
+	e, err := compile(cfg, true)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +221,7 @@ func Create(cfg Config) (c *Container, err error) {
 // blame prefers the child's own account of why it died to the engine's view:
 // a pipe that broke, a /proc directory that went.
 func (c *Container) blame(err error) error {
-	if !errors.Is(err, unix.EPIPE) && !errors.Is(err, errConsoleClosed) && !c.ended() {
+	if !errors.Is(err, unix.EPIPE) && !errors.Is(err, errConsoleClosed) && !ended(c.Process) {
 		return err
 	}
 	if cerr := c.run.WaitExec(); cerr != nil {
@@ -209,9 +230,9 @@ func (c *Container) blame(err error) error {
 	return err
 }
 
-// ended reports whether the child is a zombie.
-func (c *Container) ended() bool {
-	fds := []unix.PollFd{{Fd: int32(c.Process.Pidfd), Events: unix.POLLIN}}
+// ended reports whether a process has ended, reaped or not.
+func ended(p spawn.Process) bool {
+	fds := []unix.PollFd{{Fd: int32(p.Pidfd), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n == 1
 }
@@ -239,7 +260,7 @@ func (c *Container) Start() error {
 	if errors.As(err, &op) && op.IsExec() && op.Errno != 0 {
 		return &ExecError{Name: c.env.spec.Process.Args[0], Errno: op.Errno}
 	}
-	return err
+	return c.env.cfg.join.explain(err)
 }
 
 // Abandon kills a created container that was not started, and removes it.

@@ -30,11 +30,24 @@ func consoleHost(e *env) error {
 	return nil
 }
 
-// consoleChild opens a pty in the container's own devpts, sends its master to
-// the engine and puts the slave on /dev/console.
+// consoleChild puts the terminal on /dev/console too.
 func consoleChild(e *env) error {
+	if err := terminalChild(e); err != nil {
+		return err
+	}
+	e.p.Note("mount /dev/console")
+	t := e.target("/dev/console", false, 0o600)
+	mnt := e.p.OpenTree(plan.InChild, "pty", e.pty.Arg(), "", false)
+	e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
+	return nil
+}
+
+// terminalChild opens a pty in the container's own devpts and sends its
+// master to the engine.
+func terminalChild(e *env) error {
 	e.p.Note("open a terminal")
-	// devpts was mounted by an earlier step: the image cannot offer its own.
+	// In a new container devpts was mounted by an earlier step. In one that
+	// runs, something else may lie there: the ioctls want the master of a pty.
 	master := e.open("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY)
 	e.p.Call(plan.InChild, unix.SYS_IOCTL, []plan.Arg{master.Arg(), plan.Int(unix.TIOCSPTLCK), e.p.Bytes(make([]byte, 8))})
 	// TIOCGPTPEER opens the slave without a path (Linux 4.13).
@@ -46,10 +59,6 @@ func consoleChild(e *env) error {
 	}
 	e.p.Note("send the terminal")
 	e.sendFD(e.consoleEnd, master)
-	e.p.Note("mount /dev/console")
-	t := e.target("/dev/console", false, 0o600)
-	mnt := e.p.OpenTree(plan.InChild, "pty", e.pty.Arg(), "", false)
-	e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
 	return nil
 }
 

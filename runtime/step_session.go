@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"strconv"
+
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
 	"golang.org/x/sys/unix"
@@ -9,6 +11,9 @@ import (
 // stdioHost takes the descriptors that become 0, 1 and 2. One that is already
 // in its place needs no op; any other must not lie in another's place.
 func stdioHost(e *env) error {
+	for fd := 3; fd < 3+e.cfg.PreserveFDs; fd++ {
+		e.preserved = append(e.preserved, e.p.Given("descriptor "+strconv.Itoa(fd), fd))
+	}
 	if e.spec.Process.Terminal {
 		return nil
 	}
@@ -28,6 +33,10 @@ func stdioHost(e *env) error {
 func sessionChild(e *env) error {
 	e.p.Note("new session")
 	e.p.Call(plan.InChild, unix.SYS_SETSID, nil)
+	for i, s := range e.preserved {
+		e.p.Note("keep descriptor " + strconv.Itoa(3+i))
+		e.p.Call(plan.InChild, unix.SYS_FCNTL, []plan.Arg{s.Arg(), plan.Int(unix.F_SETFD), plan.Int(0)})
+	}
 	if e.spec.Process.Terminal {
 		e.p.Note("take the terminal")
 		e.p.Call(plan.InChild, unix.SYS_IOCTL, []plan.Arg{e.pty.Arg(), plan.Int(unix.TIOCSCTTY), plan.Int(0)})
@@ -46,6 +55,11 @@ func sessionChild(e *env) error {
 			// The container's own node: through the host's, a chmod would
 			// reach the host.
 			from = e.open("/dev/null", unix.O_RDWR)
+			if e.cfg.join != nil {
+				// In a container that runs, something else may lie there
+				// (CVE-2025-31133).
+				e.p.WantDevice(plan.InChild, from, 1, 3)
+			}
 		}
 		e.p.Call(plan.InChild, unix.SYS_DUP3, []plan.Arg{from.Arg(), plan.Int(fd), plan.Int(0)})
 	}

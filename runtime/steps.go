@@ -10,8 +10,9 @@ type step struct {
 	child func(*env) error // what the child does, in the order of the table
 }
 
-// steps is the order in which a container is made.
-var steps = []step{
+// containerSteps is the order in which a container is made; processSteps
+// follow.
+var containerSteps = []step{
 	{"gates", always, gatesHost, nil},
 	{"namespaces", always, namespacesHost, namespacesChild},
 	{"userns", ownUserNS, usernsHost, usernsChild},
@@ -31,11 +32,26 @@ var steps = []step{
 	{"cwd", always, nil, cwdChild},
 	{"readonly-root", readonlyRoot, nil, readonlyRootChild},
 	{"pivot", always, nil, pivotChild},
-	{"session", always, stdioHost, sessionChild},
 	{"oom-score", hasOOMScore, nil, oomScoreChild},
+}
+
+// joinSteps is the order in which a process comes into a running container;
+// processSteps follow.
+var joinSteps = []step{
+	{"gates", always, gatesHost, nil},
+	{"oom-score", hasOOMScore, nil, oomScoreChild},
+	{"join", always, joinHost, joinChild},
+	{"cwd", always, nil, enterChild},
+	{"console", hasTerminal, consoleHost, terminalChild},
+}
+
+// processSteps concern one process, the container's first or a further one.
+var processSteps = []step{
+	{"session", always, stdioHost, sessionChild},
 	{"personality", hasPersonality, nil, personalityChild},
 	{"lsm", hasLabel, nil, lsmChild},
 	{"rlimits", always, nil, rlimitsChild},
+	{"let-go", always, nil, letGoChild},
 	{"start-gate", always, nil, startGateChild},
 	{"capabilities", always, nil, boundingChild},
 	{"credentials", always, nil, credentialsChild},
@@ -44,13 +60,15 @@ var steps = []step{
 	{"ready", always, readyHost, nil}, // the engine's last, before the clone
 }
 
-func always(*specs.Spec) bool { return true }
-
-// Steps returns the names of the step table, in order.
+// Steps returns the names of the steps of a new container, in order.
 func Steps() []string {
-	names := make([]string, len(steps))
-	for i, s := range steps {
-		names[i] = s.name
+	var names []string
+	for _, table := range [...][]step{containerSteps, processSteps} {
+		for i := range table {
+			names = append(names, table[i].name)
+		}
 	}
 	return names
 }
+
+func always(*specs.Spec) bool { return true }

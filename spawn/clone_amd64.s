@@ -96,6 +96,7 @@ run:
 	MOVL AX, OP_RET(R13)
 	CMPQ AX, $-4095
 	JCC  failed             // unsigned ≥ -4095: an errno
+value:
 	MOVBLZX OP_FLAGS(R13), CX
 	TESTL $8, CX
 	JNE  forked
@@ -118,7 +119,7 @@ store:
 
 load:
 	MOVL (DI), AX
-	JMP  out
+	JMP  value
 
 failed:
 	MOVQ AX, SI

@@ -97,6 +97,7 @@ run:
 	CMN  $4095, R0
 	BHS  failed             // unsigned ≥ -4095: an errno
 	TBNZ $3, R11, forked
+value:
 	TBZ  $2, R11, out
 	MOVD OP_WANT(R20), R9
 	CMP  R9, R0
@@ -115,7 +116,7 @@ store:
 
 load:
 	MOVWU (R0), R0
-	B    out
+	B    value
 
 failed:
 	NEG  R0, R12

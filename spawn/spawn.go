@@ -102,7 +102,11 @@ func (r *Run) hostOp(op *plan.Op) error {
 		return nil
 	}
 	if op.Nr == plan.Load {
-		r.arena.set(op.Out, int64(r.arena.load(args[0])))
+		v := int64(r.arena.load(args[0]))
+		if want, wanted := op.Want(); wanted && v != want {
+			return r.opError(op, unix.EPIPE)
+		}
+		r.arena.set(op.Out, v)
 		return nil
 	}
 	if s, ok := op.Arg(0).Slot(); ok && op.Nr == unix.SYS_CLOSE {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tare-engine/tare/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -87,6 +88,29 @@ func (p Proc) Look() Life {
 	default:
 		return Running
 	}
+}
+
+// Open returns a pidfd of p, whoever started it, for the caller to close. The
+// identity is looked at once the pidfd is held: it stands for p, and not for
+// a later process with its pid. One that has ended, or that has not executed
+// its program yet, is a fault.Conflict.
+func (p Proc) Open() (int, error) {
+	notRunning := fault.New(fault.Conflict, "container is not running")
+	if p.Pid <= 0 {
+		return -1, notRunning
+	}
+	fd, err := unix.PidfdOpen(p.Pid, 0)
+	if err == unix.ESRCH || err == unix.EINVAL {
+		return -1, notRunning
+	}
+	if err != nil {
+		return -1, fault.New(fault.KindOf(err), "pidfd of process %d: %w", p.Pid, err)
+	}
+	if p.Look() != Running {
+		_ = unix.Close(fd)
+		return -1, notRunning
+	}
+	return fd, nil
 }
 
 // Kill sends SIGKILL to p and waits for its end. The pidfd is checked against
