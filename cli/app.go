@@ -17,11 +17,14 @@ type App struct {
 	Stdin, Stdout, Stderr *os.File
 	Getenv                func(string) (string, bool)
 
-	// Cold makes the actions of the commands that are marked so, and Template
-	// fills in templates that need a language. Both are tared's; without them
-	// the command is handed over to it.
+	// Cold makes the actions of the commands that are marked so, Template fills
+	// in templates of lists that need a language, Value those of one value, and
+	// Regexp compiles a regular expression. They are tared's; without them the
+	// command is handed over to it.
 	Cold     func(command string) Action
 	Template func(format string, columns []string, rows [][]Cell) (string, error)
+	Value    func(format string) (func(v any) (string, error), error)
+	Regexp   func(pattern string) (func(s string) bool, error)
 
 	args    []string // as the program was given them
 	options engine.Options

@@ -21,6 +21,16 @@ type coldAction struct{}
 func (coldAction) Set(string, string) error                         { return nil }
 func (coldAction) Run(context.Context, *App, []string) (int, error) { return 0, errCold }
 
+// Compile returns what fills in a template with one value.
+//
+// Precondition: nothing has been changed or printed yet.
+func (app *App) Compile(format string) (func(v any) (string, error), error) {
+	if app.Value == nil {
+		return nil, errCold
+	}
+	return app.Value(format)
+}
+
 // action makes the action of a command.
 func (app *App) action(c *Command) Action {
 	switch {

@@ -12,7 +12,7 @@ func constructors() []func() Command {
 	return []func() Command{
 		runCommand, psCommand, rmCommand,
 		imagesCommand, importCommand, rmiCommand,
-		infoCommand, versionCommand, completionCommand, completeCommand, manCommand,
+		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, manCommand,
 	}
 }
 

@@ -2,8 +2,10 @@ package cold
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"text/template"
+	"unicode"
 
 	"github.com/tare-engine/tare/cli"
 	"github.com/tare-engine/tare/fault"
@@ -12,8 +14,11 @@ import (
 // functions are Docker's, besides those of text/template.
 var functions = template.FuncMap{
 	"json": func(v any) (string, error) {
-		b, err := json.Marshal(v)
-		return string(b), err
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		err := e.Encode(v)
+		return strings.TrimSuffix(b.String(), "\n"), err
 	},
 	"split": strings.Split,
 	"join":  strings.Join,
@@ -32,17 +37,43 @@ var functions = template.FuncMap{
 	},
 }
 
-func title(s string) string {
-	if s == "" {
-		return s
+// row is one line of a list, for {{.Name}} and {{.Label "name"}}.
+type row map[string]string
+
+// Label returns the value of one of .Labels, or "".
+func (r row) Label(name string) string {
+	value, found := "", false
+	for part := range strings.SplitSeq(r["Labels"], ",") {
+		k, v, pair := strings.Cut(part, "=")
+		switch {
+		case found && !pair: // a comma in the value
+			value += "," + part
+		case found:
+			return value
+		case pair && k == name:
+			value, found = v, true
+		}
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	return value
+}
+
+// title begins each word with a capital, as Docker's does.
+func title(s string) string {
+	before := ' '
+	return strings.Map(func(r rune) rune {
+		inside := unicode.IsLetter(before) || unicode.IsDigit(before) || before == '_' || before == '\''
+		before = r
+		if inside {
+			return r
+		}
+		return unicode.ToTitle(r)
+	}, s)
 }
 
 // Template fills in a format of a list, once for each row; "table" in front
 // aligns the columns below a line of headings.
 func Template(format string, columns []string, rows [][]cli.Cell) (string, error) {
-	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
+	format = escapes.Replace(format)
 	format, tabular := strings.CutPrefix(format, "table ")
 	t, err := template.New("format").Funcs(functions).Option("missingkey=error").Parse(format)
 	if err != nil {
@@ -53,7 +84,7 @@ func Template(format string, columns []string, rows [][]cli.Cell) (string, error
 	}
 	var lines [][]string
 	for _, r := range rows {
-		fields := make(map[string]string, len(r))
+		fields := make(row, len(r))
 		for _, c := range r {
 			fields[c.Name] = c.Value
 		}
@@ -64,4 +95,32 @@ func Template(format string, columns []string, rows [][]cli.Cell) (string, error
 		lines = append(lines, strings.Split(b.String(), "\t"))
 	}
 	return cli.Lines(lines, tabular), nil
+}
+
+// escapes are what a shell's quotes leave in a template.
+var escapes = strings.NewReplacer(`\t`, "\t", `\n`, "\n")
+
+// Value returns what fills in a template with one value, whose fields have the
+// names of the template.
+func Value(format string) (func(any) (string, error), error) {
+	t, err := template.New("").Funcs(functions).Parse(escapes.Replace(format))
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "format %q: %w", format, err)
+	}
+	return func(v any) (string, error) {
+		var b strings.Builder
+		if err := t.Execute(&b, v); err != nil {
+			return "", fault.New(fault.Invalid, "format %q: %w", format, err)
+		}
+		return b.String(), nil
+	}, nil
+}
+
+// Regexp compiles a regular expression.
+func Regexp(pattern string) (func(string) bool, error) {
+	r, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "%w", err)
+	}
+	return r.MatchString, nil
 }

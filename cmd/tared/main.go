@@ -12,5 +12,6 @@ import (
 func main() {
 	app := cli.New()
 	app.Cold, app.Template = cold.Action, cold.Template
+	app.Value, app.Regexp = cold.Value, cold.Regexp
 	os.Exit(app.Main(os.Args[1:]))
 }
