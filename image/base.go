@@ -62,8 +62,8 @@ func (s *Store) EnsureBase(ctx context.Context, path string, applets func(contex
 		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		Cmd: []string{"/bin/sh"},
 	}}
-	next, err = s.add(BaseName, next, "built in", func(a *addition) error {
-		return a.importPacked(ctx, func(_ context.Context, w io.Writer) error { return writeBase(w, path, list, when) })
+	next, err = s.add(ctx, BaseName, next, "built in", func(in *Ingest) ([]*Layer, error) {
+		return in.importPacked(ctx, func(_ context.Context, w io.Writer) error { return writeBase(w, path, list, when) })
 	})
 	if err != nil {
 		return Image{}, fault.New(fault.KindOf(err), "build %s: %w", BaseName, err)

@@ -53,20 +53,16 @@ type history struct {
 	Comment string     `json:"comment,omitempty"`
 }
 
-type descriptor struct {
-	MediaType string `json:"mediaType"`
-	Digest    string `json:"digest"`
-	Size      int64  `json:"size"`
-}
-
-type manifest struct {
+// imageManifest is image-spec's manifest.md, in the order in which it is
+// written.
+type imageManifest struct {
 	SchemaVersion int          `json:"schemaVersion"`
 	MediaType     string       `json:"mediaType"`
-	Config        descriptor   `json:"config"`
-	Layers        []descriptor `json:"layers"`
+	Config        Descriptor   `json:"config"`
+	Layers        []Descriptor `json:"layers"`
 }
 
-func encodeConfig(m *Image, layers []newLayer, comment string) ([]byte, error) {
+func encodeConfig(m *Image, layers []position, comment string) ([]byte, error) {
 	created := m.Created.UTC()
 	c := &m.Config
 	file := configFile{
@@ -78,17 +74,18 @@ func encodeConfig(m *Image, layers []newLayer, comment string) ([]byte, error) {
 		},
 		RootFS: rootFS{Type: "layers"},
 	}
-	for _, l := range layers {
-		file.RootFS.DiffIDs = append(file.RootFS.DiffIDs, l.diff)
+	for i := range layers {
+		file.RootFS.DiffIDs = append(file.RootFS.DiffIDs, layers[i].diff)
 		file.History = append(file.History, history{Created: &created, Comment: comment})
 	}
 	return json.Marshal(file)
 }
 
-func encodeManifest(configDigest string, configSize int64, layers []newLayer) ([]byte, error) {
-	f := manifest{SchemaVersion: 2, MediaType: mediaManifest, Config: descriptor{mediaConfig, configDigest, configSize}}
-	for _, l := range layers {
-		f.Layers = append(f.Layers, descriptor{l.media, l.blob, l.blobLen})
+func encodeManifest(configDigest string, configSize int64, layers []position) ([]byte, error) {
+	f := imageManifest{SchemaVersion: 2, MediaType: mediaManifest, Config: Descriptor{MediaType: mediaConfig, Digest: configDigest, Size: configSize}}
+	for i := range layers {
+		l := &layers[i]
+		f.Layers = append(f.Layers, Descriptor{MediaType: l.media, Digest: l.blob, Size: l.blobLen})
 	}
 	return json.Marshal(f)
 }

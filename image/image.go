@@ -10,6 +10,9 @@
 //	images/HEX           the record of an image, by its id (digest of its config)
 //	names/NAME@PLATFORM  the record again, found by name
 //	staging/.new-*       work in progress; garbage if nobody holds its flock
+//	partial/HEX          a blob that is being fetched, or was; flock by who does
+//	partial/HEX.got      a byte for each MiB of it that is there
+//	partial/HEX.lock     flock by who ingests the image with that manifest
 //	lock                 flock: shared to add and to use, exclusive to remove
 //
 // KEY is a short form of the layer's chain id, so that option strings for 128
@@ -25,13 +28,17 @@
 // New things are staged, synced once with syncfs, and renamed into place from
 // the bottom up: blobs, layers, image, name. Removal goes from the top down.
 // A crash leaves either garbage in staging, which Recover removes, or a layer
-// that no image names, which the next Remove sweeps.
+// that no image names, which the next Remove sweeps. Blobs that were fetched
+// but not committed stay in partial for the next try, and are hashed before
+// they are believed.
 //
 // # Locks
 //
 // The order is name, then container (both held by the engine), then lock.
 // An import works without a lock until it commits. Work in staging is locked
-// by a flock on its own directory.
+// by a flock on its own directory. Whoever has the flock of a manifest may wait
+// for those of its blobs, and who has one of a blob waits for nothing; so each
+// [Ingest.Layer] is called from the goroutine that then fetches it.
 package image
 
 import (
@@ -39,11 +46,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tare-engine/tare/layer"
 	"github.com/tare-engine/tare/reference"
 )
 
 // Store is an image store. The zero value is not usable; see [Open].
 type Store struct {
+	// Limits bound what is added; zero fields are the defaults.
+	Limits Limits
+	// Zstd decompresses; the hot programs do not carry it (layer/unzstd).
+	// With nil, such layers are refused.
+	Zstd layer.Decoder
+
 	root string
 }
 
@@ -73,6 +87,7 @@ type Image struct {
 	ID       string // "sha256:HEX", the digest of the config blob
 	Name     string // canonical name:tag it was found by; "" when found by id
 	Manifest string // "sha256:HEX" of the manifest; "" for imported images
+	Index    string // "sha256:HEX" of the index that named the manifest, or ""
 	Platform Platform
 	Created  time.Time
 	Size     int64  // bytes of regular files in all layers

@@ -42,7 +42,7 @@ func (s *Store) Import(ctx context.Context, src Source, ref string, opt ImportOp
 	if comment == "" {
 		comment = "imported from " + filepath.Base(what)
 	}
-	m, err := s.add(ref, m, comment, func(a *addition) error { return a.importFrom(ctx, src) })
+	m, err := s.add(ctx, ref, m, comment, func(in *Ingest) ([]*Layer, error) { return in.importFrom(ctx, src) })
 	if err != nil {
 		return Image{}, fault.New(fault.KindOf(err), "import %s: %w", what, plainError(err))
 	}
@@ -58,62 +58,63 @@ func plainError(err error) error {
 	return err
 }
 
-func (a *addition) importFrom(ctx context.Context, src Source) (err error) {
+func (in *Ingest) importFrom(ctx context.Context, src Source) (_ []*Layer, err error) {
 	if src.Reader != nil {
-		return a.importStream(ctx, src.Reader)
+		return in.importStream(ctx, src.Reader)
 	}
 	f, err := os.Open(src.Path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	st, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !st.IsDir() {
-		return a.importStream(ctx, f)
+		return in.importStream(ctx, f)
 	}
-	if err := a.refuseOwnStore(st); err != nil {
-		return err
+	if err := in.refuseOwnStore(st); err != nil {
+		return nil, err
 	}
-	return a.importPacked(ctx, func(ctx context.Context, w io.Writer) error {
+	return in.importPacked(ctx, func(ctx context.Context, w io.Writer) error {
 		return layer.Pack(ctx, int(f.Fd()), w, layer.PackOptions{})
 	})
 }
 
-func (a *addition) importStream(ctx context.Context, r io.Reader) error {
-	plain, err := layer.Decompress(r)
+func (in *Ingest) importStream(ctx context.Context, r io.Reader) ([]*Layer, error) {
+	plain, err := layer.Decompress(r, in.s.Zstd)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return a.makeLayer(ctx, plain)
+	l, err := in.makeLayer(ctx, plain)
+	return []*Layer{l}, errors.Join(err, plain.Close())
 }
 
 // importPacked makes a layer from the tar stream that pack writes.
-func (a *addition) importPacked(ctx context.Context, pack func(context.Context, io.Writer) error) error {
+func (in *Ingest) importPacked(ctx context.Context, pack func(context.Context, io.Writer) error) ([]*Layer, error) {
 	r, w := io.Pipe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		w.CloseWithError(pack(ctx, w))
 	}()
-	err := a.makeLayer(ctx, r)
+	l, err := in.makeLayer(ctx, r)
 	r.CloseWithError(err) // ends the packer, should it still write
 	<-done
-	return err
+	return []*Layer{l}, err
 }
 
 // refuseOwnStore stops an import that would read what it writes, forever.
-func (a *addition) refuseOwnStore(src os.FileInfo) error {
-	dir, err := filepath.EvalSymlinks(a.stage.Path)
+func (in *Ingest) refuseOwnStore(src os.FileInfo) error {
+	dir, err := filepath.EvalSymlinks(in.stage.Path)
 	for err == nil {
 		st, serr := os.Stat(dir)
 		if serr != nil {
 			return serr
 		}
 		if os.SameFile(st, src) {
-			return fault.New(fault.Invalid, "the directory contains the image store %s", a.s.root)
+			return fault.New(fault.Invalid, "the directory contains the image store %s", in.s.root)
 		}
 		if dir == "/" {
 			return nil

@@ -52,90 +52,53 @@ func digestOf(data []byte) string {
 
 func hexSum(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
 
-// newLayer is a layer in staging.
-type newLayer struct {
-	name    string // of its directory in staging
-	diff    string
-	chain   string
-	key     string
-	size    int64 // of file content
-	blob    string
-	blobLen int64
-	media   string
-	implied []string
+func layerMeta(p *position) []byte {
+	return []byte("tare-layer 1\nchain " + p.chain + "\ndiff " + p.diff + "\nsize " + strconv.FormatInt(p.size, 10) + "\nend\n")
 }
 
-func layerMeta(l *newLayer) []byte {
-	return []byte("tare-layer 1\nchain " + l.chain + "\ndiff " + l.diff + "\nsize " + strconv.FormatInt(l.size, 10) + "\nend\n")
+// metaField returns the value of a line of a layer's meta, "" when it has none
+// or is not whole.
+func metaField(meta, key string) string {
+	if !strings.HasPrefix(meta, "tare-layer 1\n") || !strings.HasSuffix(meta, "\nend\n") {
+		return ""
+	}
+	for line := range strings.Lines(meta) {
+		if k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "); k == key {
+			return v
+		}
+	}
+	return ""
 }
 
-// unpackLayer unpacks a layer as it is received, and keeps the blob, so that
-// the image can be given on bit for bit.
-func (a *addition) unpackLayer(ctx context.Context, r io.Reader) error {
-	l := newLayer{name: "layer" + strconv.Itoa(len(a.layers))}
-	blob, err := a.newBlob()
-	if err != nil {
-		return err
-	}
-	tee := io.TeeReader(r, blob)
-	plain, err := layer.Decompress(tee)
-	if err == nil {
-		err = a.withTree(l.name, func(fd int) error {
-			res, err := layer.Unpack(ctx, plain, fd, layer.Options{Digest: true})
-			l.diff, l.size, l.implied = res.DiffID, res.Bytes, res.Implied
-			return err
-		})
-	}
-	if err == nil {
-		_, err = io.Copy(io.Discard, tee) // what follows the compressed stream belongs to the blob
-	}
-	l.blob, l.blobLen, err = blob.finish(err)
-	if err != nil {
-		return err
-	}
-	l.media = mediaLayer
-	if l.blob != l.diff {
-		l.media = mediaLayerGzip
-	}
-	a.layers = append(a.layers, l)
-	return nil
-}
-
-// makeLayer makes a layer from a stream that nobody needs again: what counts
-// is the tree. Its diff id is that of the tree packed by [layer.Pack], which a
-// push or a save can repeat, so that no second copy is kept.
-func (a *addition) makeLayer(ctx context.Context, plain io.Reader) error {
-	l := newLayer{name: "layer" + strconv.Itoa(len(a.layers))}
-	err := a.withTree(l.name, func(fd int) error {
-		res, err := layer.Unpack(ctx, plain, fd, layer.Options{})
+// makeTree fills a layer in staging from a stream, and computes its diff id
+// from the tree.
+func (in *Ingest) makeTree(ctx context.Context, l *Layer, plain io.Reader) error {
+	return withTree(in.stage.Path+"/"+l.tree, func(fd int) error {
+		res, err := layer.Unpack(ctx, plain, fd, layer.Options{Limits: in.limits.Layer})
 		if err != nil {
 			return err
 		}
 		if res.Entries == 0 {
 			return fault.New(fault.Invalid, "the archive is empty")
 		}
-		l.size = res.Bytes
 		if err := settleImplied(fd, res.Implied, nil); err != nil {
 			return err
 		}
+		res.Implied = nil
 		h := sha256.New()
 		err = layer.Pack(ctx, fd, h, layer.PackOptions{Whiteouts: true})
-		l.diff = hexSum(h)
+		l.res, l.diff = res, hexSum(h)
 		return err
 	})
-	if err == nil {
-		a.layers = append(a.layers, l)
-	}
-	return err
 }
 
-// withTree makes the tree of a layer in staging and calls f with its fd.
-func (a *addition) withTree(name string, f func(fd int) error) error {
-	path := a.stage.Path + "/" + name
-	if err := errors.Join(unix.Mkdir(path, 0o700), unix.Mkdir(path+"/fs", 0o755)); err != nil {
+// withTree makes the tree of a layer in dir, which it makes too, and calls f
+// with its fd.
+func withTree(dir string, f func(fd int) error) error {
+	if err := errors.Join(unix.Mkdir(dir, 0o700), unix.Mkdir(dir+"/fs", 0o755)); err != nil {
 		return err
 	}
-	fd, err := unix.Open(path+"/fs", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(dir+"/fs", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -144,34 +107,6 @@ func (a *addition) withTree(name string, f func(fd int) error) error {
 		err = f(fd)
 	}
 	return errors.Join(err, unix.Close(fd))
-}
-
-// chainLayers computes the chain ids, now that all layers are there, and
-// writes what each layer says of itself.
-func (a *addition) chainLayers() error {
-	parent := ""
-	var lower []string // trees in staging, top first
-	for i := range a.layers {
-		l := &a.layers[i]
-		l.chain = chainID(parent, l.diff)
-		l.key = layerKey(l.chain)
-		parent = l.chain
-		dir := a.stage.Path + "/" + l.name
-		if len(l.implied) > 0 {
-			fd, err := unix.Open(dir+"/fs", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return err
-			}
-			if err := errors.Join(settleImplied(fd, l.implied, lower), unix.Close(fd)); err != nil {
-				return err
-			}
-		}
-		lower = append([]string{dir + "/fs"}, lower...)
-		if err := writeStaged(dir+"/meta", layerMeta(l)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // beneath refuses to leave the tree or to follow a link.
@@ -228,27 +163,4 @@ func openBeneath(root int, name string) (int, error) {
 	return eintr(func() (int, error) {
 		return unix.Openat2(root, name, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath})
 	})
-}
-
-// commitLayers moves the layers into place. One that is there already was made
-// by another image or another process, and is shared.
-func (a *addition) commitLayers() error {
-	for i := range a.layers {
-		l := &a.layers[i]
-		err := a.stage.Commit(l.name, a.s.layerDir(l.key))
-		if errors.Is(err, fs.ErrExist) {
-			meta, rerr := readSmall(a.s.layerDir(l.key) + "/meta")
-			if rerr != nil {
-				return fmt.Errorf("share layer %s: %w", l.key, rerr)
-			}
-			if !strings.Contains(meta, "\nchain "+l.chain+"\n") {
-				return fault.New(fault.Conflict, "share layer %s: another layer has that key", l.key)
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

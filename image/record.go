@@ -45,6 +45,7 @@ func encodeRecord(m *Image) []byte {
 	optional("name", m.Name)
 	line("id", m.ID)
 	optional("manifest", m.Manifest)
+	optional("index", m.Index)
 	line("platform", m.Platform.String())
 	line("created", strconv.FormatInt(m.Created.Unix(), 10)+"."+strconv.Itoa(m.Created.Nanosecond()))
 	line("size", strconv.FormatInt(m.Size, 10))
@@ -108,6 +109,8 @@ func decodeRecord(text string) (Image, error) {
 			m.ID = value
 		case "manifest":
 			m.Manifest = value
+		case "index":
+			m.Index = value
 		case "platform":
 			m.Platform = parsePlatform(value)
 		case "created":

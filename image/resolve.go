@@ -86,7 +86,7 @@ func (m *Image) answers(r reference.Ref) bool {
 		return m.Name == r.String()
 	}
 	have, err := reference.Parse(m.Name)
-	return err == nil && have.Name() == r.Name() && (m.Manifest == r.Digest || m.ID == r.Digest)
+	return err == nil && have.Name() == r.Name() && (m.Manifest == r.Digest || m.Index == r.Digest || m.ID == r.Digest)
 }
 
 func (s *Store) resolveID(prefix string) (Image, error) {

@@ -48,9 +48,12 @@ func Detect(head []byte) Compression {
 	return Plain
 }
 
-// Decompress returns the tar stream in r, which is plain or gzip. The error is
-// Unsupported for other compressions, which the hot binary does not carry.
-func Decompress(r io.Reader) (io.Reader, error) {
+// Decoder decompresses a stream. Close frees what it holds, not r.
+type Decoder func(r io.Reader) (io.ReadCloser, error)
+
+// Decompress returns the tar stream in r, which is plain, gzip, or zstd where
+// that decoder is not nil. The error is Unsupported for other compressions.
+func Decompress(r io.Reader, zstd Decoder) (io.ReadCloser, error) {
 	br := bufio.NewReaderSize(r, 128<<10)
 	head, err := br.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -58,14 +61,19 @@ func Decompress(r io.Reader) (io.Reader, error) {
 	}
 	switch c := Detect(head); c {
 	case Plain:
-		return br, nil
+		return io.NopCloser(br), nil
 	case Gzip:
 		z, err := gzip.NewReader(br)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "decompress layer: %w", err)
 		}
 		return gzipReader{z}, nil
-	case Zstd, XZ, Bzip2:
+	case Zstd:
+		if zstd != nil {
+			return zstd(br)
+		}
+		fallthrough
+	case XZ, Bzip2:
 		return nil, fault.WithHint(fault.New(fault.Unsupported, "decompress layer: %s is not supported", c), "recompress it with gzip")
 	}
 	return nil, fault.New(fault.Internal, "decompress layer: unknown compression")
@@ -74,6 +82,10 @@ func Decompress(r io.Reader) (io.Reader, error) {
 // gzipReader gives the faults of damaged input a kind.
 type gzipReader struct{ z *gzip.Reader }
 
+// Close implements io.Closer; there is nothing to free.
+func (gzipReader) Close() error { return nil }
+
+// Read implements io.Reader.
 func (g gzipReader) Read(p []byte) (int, error) {
 	n, err := g.z.Read(p)
 	switch {

@@ -304,7 +304,7 @@ func TestDecompress(t *testing.T) {
 		{"short", []byte("x"), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := Decompress(bytes.NewReader(tt.in))
+			r, err := Decompress(bytes.NewReader(tt.in), nil)
 			var out bytes.Buffer
 			if err == nil {
 				_, err = out.ReadFrom(r)
