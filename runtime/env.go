@@ -41,9 +41,14 @@ type env struct {
 	pty        plan.Slot   // slave
 	cwd        plan.Slot
 
-	startGate plan.Slot
-	stdio     [3]plan.Slot
-	preserved []plan.Slot
+	startGate  plan.Slot
+	idGate     plan.Slot // opens when the id map is written
+	hooksGate  plan.Slot // opens when the hooks of the create operation are done
+	arrival    int       // our end of the pipe by which the child says that it is at the start gate
+	arrivalEnd plan.Slot
+	hooked     bool // hooks have begun: those of the end belong to them
+	stdio      [3]plan.Slot
+	preserved  []plan.Slot
 
 	gates      []gate
 	startWrite int
@@ -74,6 +79,9 @@ func newEnv(cfg *Config) (*env, error) {
 		return nil, fault.New(fault.Invalid, "spec: process and linux are required")
 	}
 	if err := unsupported(s); err != nil {
+		return nil, err
+	}
+	if err := validateHooks(s); err != nil {
 		return nil, err
 	}
 	e := &env{cfg: cfg, spec: s, p: plan.New(), startWrite: -1, console: -1}

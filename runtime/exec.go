@@ -23,6 +23,8 @@ type ExecConfig struct {
 	// Process is what to run. With Terminal, [Container.Console] is the master
 	// of a pty of the container's own devpts.
 	Process *specs.Process
+	// Program is the path to execute, where it is not what args[0] stands for.
+	Program string
 
 	// SubCgroup is a group below the container's, which has to be there.
 	SubCgroup string
@@ -69,7 +71,7 @@ func (x *ExecConfig) config() (*Config, error) {
 	s := *x.Spec
 	s.Process, s.Hooks = x.Process, nil
 	return &Config{
-		Spec: &s, Stdin: x.Stdin, Stdout: x.Stdout, Stderr: x.Stderr, PreserveFDs: x.PreserveFDs,
+		Spec: &s, Stdin: x.Stdin, Stdout: x.Stdout, Stderr: x.Stderr, PreserveFDs: x.PreserveFDs, Program: x.Program,
 		Filter: x.Filter, FilterFlags: x.FilterFlags, Compiled: x.Compiled,
 		Layout: x.Layout, Facts: x.Facts, Warn: x.Warn, After: x.After,
 		join: &joining{x.Init, x.SubCgroup, x.IgnorePaused},

@@ -35,9 +35,14 @@ type Config struct {
 	// Stdin, Stdout and Stderr are the container's standard descriptors; -1
 	// is the container's /dev/null. All are ignored with a terminal.
 	Stdin, Stdout, Stderr int
+	// Program is the path to execute, where it is not what args[0] stands for.
+	Program string
 	// PreserveFDs is how many descriptors from 3 on the program gets as they
 	// are in this process.
 	PreserveFDs int
+
+	// State is what hooks are told: id, bundle and annotations of the container.
+	State specs.State
 
 	// Files are what bind mounts of these sources show.
 	Files []File
@@ -241,6 +246,10 @@ func ended(p spawn.Process) bool {
 // On error nothing is left of the container; an [*ExecError] is the program's
 // own.
 func (c *Container) Start() error {
+	if err := c.startHooks(); err != nil {
+		c.abandon()
+		return err
+	}
 	if err := c.env.openStart(); err != nil && !errors.Is(err, unix.EPIPE) {
 		c.abandon()
 		return err
@@ -248,6 +257,7 @@ func (c *Container) Start() error {
 	err := c.run.WaitExec()
 	if err == nil {
 		c.env.reportTolerated(c.run)
+		err = c.poststart()
 	}
 	c.env.closeAll()
 	c.run.Close()
@@ -255,6 +265,7 @@ func (c *Container) Start() error {
 		c.Process.Release()
 		c.closeConsole()
 		c.removeGroup()
+		c.env.poststop()
 	}
 	var op *spawn.OpError
 	if errors.As(err, &op) && op.IsExec() && op.Errno != 0 {
@@ -280,6 +291,7 @@ func (c *Container) abandon() {
 		c.run.Close()
 	}
 	c.removeGroup()
+	c.env.poststop()
 }
 
 func (c *Container) closeConsole() {

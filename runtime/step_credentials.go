@@ -90,11 +90,15 @@ func credentialsChild(e *env) error {
 	// setresuid sets what fs.suid_dumpable says, which may be 1.
 	e.p.Note("stay unreadable until exec")
 	e.p.Prctl(plan.InChild, unix.PR_SET_DUMPABLE, 0, 0)
+	e.unblockSignals()
+	return nil
+}
+
+func (e *env) unblockSignals() {
 	e.p.Note("unblock signals")
 	e.p.Call(plan.InChild, unix.SYS_RT_SIGPROCMASK, []plan.Arg{
 		plan.Int(unix.SIG_SETMASK), e.p.Bytes(make([]byte, 8)), plan.Int(0), plan.Int(8),
 	})
-	return nil
 }
 
 // capset adds the call that sets effective, permitted and inheritable.

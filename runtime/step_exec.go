@@ -23,7 +23,11 @@ func execChild(e *env) error {
 		}
 	}
 	e.p.Note("exec: " + args[0])
-	e.p.Exec(candidates(args[0], e.spec.Process.Env), args, e.spec.Process.Env)
+	name := args[0]
+	if e.cfg.Program != "" {
+		name = e.cfg.Program
+	}
+	e.p.Exec(candidates(name, e.spec.Process.Env), args, e.spec.Process.Env)
 	return nil
 }
 

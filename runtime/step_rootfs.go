@@ -102,9 +102,13 @@ func propagationChild(e *env) error {
 func rootfsChild(e *env) error {
 	r := &e.cfg.Root
 	e.p.Note("mount root file system")
-	if r.Options != "" {
+	switch {
+	case r.Options != "":
 		e.overlayChild(r)
-	} else {
+	case e.rootPath() != "":
+		at := e.p.Openat2(plan.InChild, "root's path", plan.CWD, e.rootPath(), unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+		e.p.MoveMount(plan.InChild, e.root.Arg(), at.Arg())
+	default:
 		e.p.MoveMount(plan.InChild, e.root.Arg(), e.oldRoot.Arg())
 	}
 	return nil

@@ -31,14 +31,14 @@ func usernsHost(e *env) error {
 	if len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0 {
 		return fault.New(fault.Invalid, "user namespace: uidMappings and gidMappings are required")
 	}
-	e.newGate("id-map", func(p spawn.Process) error { return writeIDMaps(p, l.UIDMappings, l.GIDMappings) })
+	e.idGate = e.newGate("id-map", func(p spawn.Process) error { return writeIDMaps(p, l.UIDMappings, l.GIDMappings) })
 	return nil
 }
 
 // usernsChild waits for the id map and becomes root inside.
 func usernsChild(e *env) error {
 	e.p.Note("wait for the id map")
-	e.p.Gate(e.gates[len(e.gates)-1].read)
+	e.p.Gate(e.idGate)
 	e.becomeRoot()
 	return nil
 }

@@ -8,12 +8,11 @@ import (
 // unsupported refuses the parts of a configuration that no step honours, by
 // name: nothing is ignored in silence.
 func unsupported(s *specs.Spec) error {
-	h, l, p := s.Hooks, s.Linux, s.Process
+	l, p := s.Linux, s.Process
 	for _, f := range [...]struct {
 		asked bool
 		field string
 	}{
-		{h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0, "hooks"}, //nolint:staticcheck // prestart is deprecated, and still to be refused
 		{p.Scheduler != nil, "process.scheduler"},
 		{p.IOPriority != nil, "process.ioPriority"},
 		{p.ExecCPUAffinity != nil, "process.execCPUAffinity"},

@@ -1,0 +1,278 @@
+package runtime
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/cgroup"
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/plan"
+	"github.com/tare-engine/tare/spawn"
+	"golang.org/x/sys/unix"
+)
+
+// Hooks runs the hooks of one container. [Create] and [Container.Start] run
+// all but the poststop ones by themselves, which belong to the end of the
+// container; who starts a container in another process than the one that made
+// it calls StartContainer and Poststart.
+type Hooks struct {
+	Spec *specs.Spec
+	// State is what the hooks read: id, bundle and annotations. Version,
+	// status and pid are filled in.
+	State specs.State
+	Facts Facts
+	// Layout is for StartContainer.
+	Layout cgroup.Layout
+	Warn   func(string) // may be nil
+}
+
+// hookKind is one of the six lists.
+type hookKind struct {
+	name   string
+	status specs.ContainerState
+	list   func(*specs.Hooks) []specs.Hook
+}
+
+// hookKinds are in the order in which a container's life meets them.
+var hookKinds = [...]hookKind{
+	{"prestart", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.Prestart }}, //nolint:staticcheck // deprecated, and in use
+	{"createRuntime", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.CreateRuntime }},
+	{"createContainer", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.CreateContainer }},
+	{"startContainer", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.StartContainer }},
+	{"poststart", specs.StateRunning, func(h *specs.Hooks) []specs.Hook { return h.Poststart }},
+	{"poststop", specs.StateStopped, func(h *specs.Hooks) []specs.Hook { return h.Poststop }},
+}
+
+const (
+	prestart = iota
+	createRuntime
+	createContainer
+	startContainer
+	poststart
+	poststop
+)
+
+func hooksOf(s *specs.Spec, kind int) []specs.Hook {
+	if s.Hooks == nil {
+		return nil
+	}
+	return hookKinds[kind].list(s.Hooks)
+}
+
+// validateHooks refuses what the specification forbids, before anything is
+// made.
+func validateHooks(s *specs.Spec) error {
+	for kind := range hookKinds {
+		for i, h := range hooksOf(s, kind) {
+			name := hookKinds[kind].name
+			switch {
+			case !strings.HasPrefix(h.Path, "/"):
+				return fault.New(fault.Invalid, "%s hook %d: path %q is not absolute", name, i, h.Path)
+			case h.Timeout != nil && *h.Timeout <= 0:
+				return fault.New(fault.Invalid, "%s hook %s: timeout %d is not above zero", name, h.Path, *h.Timeout)
+			}
+		}
+	}
+	return nil
+}
+
+// StartContainer runs the hooks of that kind inside the container, whose first
+// process waits at its start gate, with the rights of that process.
+func (h *Hooks) StartContainer(p spawn.Process) error {
+	return h.run(startContainer, p.Pid, hookAt{into: p, begin: h.inContainer})
+}
+
+// Poststart runs the hooks of that kind. After an error the container has to
+// be stopped (runtime-spec, Lifecycle, 9).
+func (h *Hooks) Poststart(pid int) error { return h.run(poststart, pid, hookAt{dir: h.State.Bundle}) }
+
+// Poststop runs the hooks of that kind, when nothing is left of the container.
+// What fails is warned about.
+func (h *Hooks) Poststop() {
+	list := hooksOf(h.Spec, poststop)
+	for i := range list {
+		if err := h.one(poststop, &list[i], 0, hookAt{dir: h.State.Bundle}); err != nil && h.Warn != nil {
+			h.Warn(err.Error())
+		}
+	}
+}
+
+// run runs the hooks of one kind up to the first that fails.
+func (h *Hooks) run(kind, pid int, at hookAt) error {
+	list := hooksOf(h.Spec, kind)
+	for i := range list {
+		if err := h.one(kind, &list[i], pid, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Hooks) one(kind int, hook *specs.Hook, pid int, at hookAt) error {
+	k := &hookKinds[kind]
+	st := h.State
+	st.Version, st.Status, st.Pid = specs.Version, k.status, pid
+	input, err := json.Marshal(st)
+	if err != nil {
+		return fmt.Errorf("encode state: %w", err)
+	}
+	res, err := h.execute(hook, input, at)
+	name := k.name + " hook " + hook.Path
+	said := ""
+	if res.said != "" {
+		said = ": " + res.said
+	}
+	switch {
+	case err != nil:
+		return fault.New(fault.KindOf(err), "run %s: %w", name, err)
+	case res.late:
+		return fault.New(fault.Unavailable, "run %s: not done after %v%s", name, time.Duration(*hook.Timeout)*time.Second, said)
+	case res.status.Signal != 0:
+		return fault.New(fault.Internal, "run %s: ended by signal %d%s", name, int(res.status.Signal), said)
+	case res.status.Code != 0:
+		return fault.New(fault.Internal, "run %s: exit status %d%s", name, res.status.Code, said)
+	}
+	return nil
+}
+
+// joinFlags are the namespaces that tell the container from the engine.
+func joinFlags(s *specs.Spec) (uint64, error) {
+	flags := uint64(0)
+	for i := range s.Linux.Namespaces {
+		f, err := nsFlag(s.Linux.Namespaces[i].Type)
+		if err != nil {
+			return 0, err
+		}
+		flags |= f
+	}
+	return flags, nil
+}
+
+// hookStep: before the root is changed the child waits for the hooks of the
+// create operation.
+func hasCreateHooks(s *specs.Spec) bool {
+	return len(hooksOf(s, prestart))+len(hooksOf(s, createRuntime))+len(hooksOf(s, createContainer)) > 0
+}
+
+func hooksHost(e *env) error {
+	flags, err := joinFlags(e.spec)
+	if err != nil {
+		return err
+	}
+	root := e.rootPath()
+	if root == "" && len(hooksOf(e.spec, createContainer)) > 0 {
+		return fault.New(fault.Unsupported, "createContainer hooks: the root file system has no path")
+	}
+	e.hooksGate = e.newGate("hooks", func(p spawn.Process) error {
+		h := e.hooks()
+		e.hooked = true
+		for _, kind := range []int{prestart, createRuntime} {
+			if err := h.run(kind, p.Pid, hookAt{dir: h.State.Bundle}); err != nil {
+				return err
+			}
+		}
+		return h.run(createContainer, p.Pid, hookAt{flags: flags, into: p, dir: root})
+	})
+	return nil
+}
+
+func hooksChild(e *env) error {
+	e.p.Note("wait for the hooks")
+	e.p.Gate(e.hooksGate)
+	return nil
+}
+
+// rootPath is where the child attaches the root for hooks to see: at its own
+// path, as they expect, instead of on top of the host's root. "" is the
+// latter.
+func (e *env) rootPath() string {
+	switch {
+	case !hasCreateHooks(e.spec):
+		return ""
+	case e.cfg.Root.Bind != "":
+		return e.cfg.Root.Bind
+	default:
+		return e.cfg.RootTarget
+	}
+}
+
+func (e *env) hooks() *Hooks {
+	return &Hooks{Spec: e.spec, State: e.cfg.State, Facts: e.cfg.Facts, Layout: e.cfg.Layout, Warn: e.warn}
+}
+
+func hasStartHooks(s *specs.Spec) bool { return len(hooksOf(s, startContainer)) > 0 }
+
+// arrivalHost makes the pipe by which the child says that it has come to the
+// start gate, where startContainer hooks find a complete container.
+func arrivalHost(e *env) error {
+	e.arrivalEnd = e.p.HostSlot("arrival")
+	e.p.Do(plan.Text("pipe2([read end, arrival], O_CLOEXEC)"), func(s plan.Slots) error {
+		var fd [2]int
+		if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
+			return fmt.Errorf("pipe: %w", err)
+		}
+		s.Set(e.arrivalEnd, fd[1])
+		e.arrival = fd[0]
+		e.childEnds = append(e.childEnds, fd[1])
+		e.ownEnds = append(e.ownEnds, fd[0])
+		return nil
+	})
+	return nil
+}
+
+func arrivalChild(e *env) error {
+	e.p.Note("arrive at the start")
+	e.p.Write(plan.InChild, e.arrivalEnd.Arg(), "a")
+	e.p.Close(plan.InChild, e.arrivalEnd.Arg())
+	return nil
+}
+
+// startHooks runs what belongs to the start before the program.
+func (c *Container) startHooks() error {
+	e := c.env
+	if !hasStartHooks(e.spec) {
+		return nil
+	}
+	var b [1]byte
+	for {
+		n, err := unix.Read(e.arrival, b[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = unix.EPIPE
+		}
+		if err != nil {
+			return c.blame(err)
+		}
+		break
+	}
+	e.hooked = true
+	return e.hooks().StartContainer(c.Process)
+}
+
+// poststart stops the container when one of its hooks fails.
+func (c *Container) poststart() error {
+	if len(hooksOf(c.env.spec, poststart)) == 0 {
+		return nil
+	}
+	c.env.hooked = true
+	err := c.env.hooks().Poststart(c.Process.Pid)
+	if err != nil {
+		_ = c.Process.Signal(unix.SIGKILL) // it may have ended
+		_, _ = c.Process.Wait()
+	}
+	return err
+}
+
+// poststop runs the hooks of a container that did not come to life: where
+// hooks have begun, those of the end belong to it.
+func (e *env) poststop() {
+	if e.hooked {
+		e.hooks().Poststop()
+		e.hooked = false
+	}
+}
