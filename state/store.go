@@ -15,7 +15,7 @@
 // The locks' order is name, then container, then layer.
 package state
 
-//go:generate go run ../internal/jsongen -o record_json.go Record Pending
+//go:generate go run ../internal/jsongen -o record_json.go Record Pending Exec
 
 import (
 	"encoding/base64"

@@ -172,6 +172,10 @@ func present(x string, f field) (string, error) {
 		}
 	case *types.Pointer:
 		return x + " != nil", nil
+	case *types.Struct:
+		if named, ok := f.typ.(*types.Named); ok && f.omit == "omitzero" && types.Comparable(t) {
+			return x + " != (" + named.Obj().Name() + "{})", nil
+		}
 	case *types.Slice, *types.Map:
 		if f.omit == "omitzero" {
 			return x + " != nil", nil
