@@ -31,6 +31,16 @@ func (app *App) Compile(format string) (func(v any) (string, error), error) {
 	return app.Value(format)
 }
 
+// regexp compiles a regular expression.
+//
+// Precondition: nothing has been changed or printed yet.
+func (app *App) regexp(pattern string) (func(string) bool, error) {
+	if app.Regexp == nil {
+		return nil, errCold
+	}
+	return app.Regexp(pattern)
+}
+
 // action makes the action of a command.
 func (app *App) action(c *Command) Action {
 	switch {

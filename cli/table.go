@@ -136,11 +136,23 @@ func Headings(columns []string, rows [][]Cell) []Cell {
 	if len(rows) > 0 {
 		for _, c := range rows[0] {
 			if !has(heads, c.Name) {
-				heads = append(heads, Cell{c.Name, strings.ToUpper(c.Name)})
+				heads = append(heads, Cell{c.Name, heading(c.Name)})
 			}
 		}
 	}
 	return heads
+}
+
+// heading makes "CREATED AT" of "CreatedAt".
+func heading(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && r >= 'A' && r <= 'Z' && name[i-1] >= 'a' && name[i-1] <= 'z' {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+	}
+	return strings.ToUpper(b.String())
 }
 
 func has(row []Cell, name string) bool {

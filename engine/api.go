@@ -60,9 +60,11 @@ type Status string
 const (
 	StatusCreated Status = "created"
 	StatusRunning Status = "running"
-	StatusPaused  Status = "paused"
-	StatusExited  Status = "exited"
-	StatusDead    Status = "dead" // to be removed, and could not be
+	// StatusRestarting has ended and will be started again.
+	StatusRestarting Status = "restarting"
+	StatusPaused     Status = "paused"
+	StatusExited     Status = "exited"
+	StatusDead       Status = "dead" // to be removed, and could not be
 )
 
 // ContainerSummary is one line of a list of containers.
@@ -79,11 +81,23 @@ type ContainerSummary struct {
 	ExitCode int       // when Status is exited
 	Pid      int       // host pid when running
 	Labels   map[string]string
+	Health   string // starting, healthy, unhealthy or empty
+
+	Ports      []Port       // when running
+	Mounts     []MountPoint // sorted by destination
+	Networks   []string     // names
+	SizeRw     int64        // bytes in the writable layer; ListOptions.Size
+	SizeRootFs int64        // and in the image
+
+	place int // in the list of all
 }
 
-// ListOptions choose containers.
-type ListOptions struct {
-	All bool // also those that do not run
+// HealthOrNone is Health in a filter's words.
+func (c *ContainerSummary) HealthOrNone() string {
+	if c.Health == "" {
+		return "none"
+	}
+	return c.Health
 }
 
 // ImageSummary is one line of a list of images: one per tag, or one without

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/tare-engine/tare/cgroupfs"
@@ -13,35 +12,6 @@ import (
 
 // removeTimeout bounds the wait for a cgroup's last processes to die.
 const removeTimeout = 10 * time.Second
-
-// List lists containers, newest first. What it says of a process is the truth
-// at the moment of the call, whoever started it.
-func (cs *Containers) List(_ context.Context, o ListOptions) ([]ContainerSummary, error) {
-	ids, err := cs.e.state.IDs()
-	if err != nil {
-		return nil, err
-	}
-	var list []ContainerSummary
-	for _, id := range ids {
-		r, err := cs.e.state.Get(id)
-		if fault.KindOf(err) == fault.NotFound {
-			continue // being made, or just removed
-		}
-		if err != nil {
-			// Damaged, or of a newer tare: it can be seen, and removed by force.
-			if o.All {
-				list = append(list, ContainerSummary{ID: id, Name: cs.e.state.NameOf(id), Status: StatusDead})
-			}
-			continue
-		}
-		s := summary(r)
-		if o.All || s.Status == StatusRunning || s.Status == StatusPaused {
-			list = append(list, s)
-		}
-	}
-	slices.SortFunc(list, func(a, b ContainerSummary) int { return b.Created.Compare(a.Created) })
-	return list, nil
-}
 
 func summary(r *state.Record) ContainerSummary {
 	s := ContainerSummary{

@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tare-engine/tare/engine"
+)
+
+const shortLen = 12 // digits of an ID in a table
+
+func psCommand() Command {
+	return Command{
+		Name: "ps", Aliases: []string{"container ls", "container list", "container ps"}, Short: "List containers",
+		Example: "tare ps -a --filter status=exited --filter label=app=web\ntare ps --format 'table {{.Names}}\\t{{.Status}}'",
+		Flags:   psFlags, Complete: CompleteNothing,
+		New: func() Action { return &psAction{} },
+	}
+}
+
+var psFlags = []Flag{
+	{Name: "all", Short: 'a', Usage: "Show all containers, not just those that run"},
+	{Name: "filter", Short: 'f', Value: "filter", Usage: "Show only what matches: ancestor, before, exited, expose, health, id, label, name, network, publish, since, status or volume (status=exited)"},
+	{Name: "format", Value: "string", Usage: "Format of the output: table, json or a template of {{.Name}}"},
+	{Name: "last", Short: 'n', Value: "int", Usage: "Show the last n containers made, whatever their state", Default: "-1"},
+	{Name: "latest", Short: 'l', Usage: "Show the last container made, whatever its state"},
+	{Name: "no-trunc", Usage: "Do not shorten the output"},
+	{Name: "quiet", Short: 'q', Usage: "Show IDs only"},
+	{Name: "size", Short: 's', Usage: "Show the size of what each has written, and of its image with it"},
+}
+
+type psAction struct {
+	o                   engine.ListOptions
+	full, quiet, latest bool
+	last                int64
+	format              string
+}
+
+func (p *psAction) Set(flag, v string) error {
+	switch flag {
+	case "all":
+		return SetBool(&p.o.All, v)
+	case "filter":
+		return p.o.Add(v)
+	case "format":
+		p.format = v
+	case "last":
+		return SetInt(&p.last, v)
+	case "latest":
+		return SetBool(&p.latest, v)
+	case "no-trunc":
+		return SetBool(&p.full, v)
+	case "quiet":
+		return SetBool(&p.quiet, v)
+	case "size":
+		return SetBool(&p.o.Size, v)
+	}
+	return nil
+}
+
+func (p *psAction) Run(ctx context.Context, app *App, _ []string) (int, error) {
+	o := p.o
+	if o.Limit = int(max(p.last, 0)); p.latest {
+		o.Limit = 1
+	}
+	o.Size = o.Size && !p.quiet || strings.Contains(p.format, ".Size")
+	o.Brief = p.quiet || p.format == "" || p.format == "table"
+	o.Regexp = app.regexp
+	e, err := app.Engine()
+	if err != nil {
+		return 0, err
+	}
+	list, err := e.Containers.List(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	text, err := p.render(app, list, time.Now())
+	if err != nil {
+		return 0, err
+	}
+	app.Print(text)
+	return 0, nil
+}
+
+func (p *psAction) render(app *App, list []engine.ContainerSummary, now time.Time) (string, error) {
+	if p.quiet && p.format == "" {
+		var b strings.Builder
+		for i := range list {
+			b.WriteString(shortID(list[i].ID, p.full) + "\n")
+		}
+		return b.String(), nil
+	}
+	rows := make([][]Cell, len(list))
+	for i := range list {
+		rows[i] = containerRow(&list[i], p.full, now)
+	}
+	columns := []string{
+		"CONTAINER ID", "ID", "IMAGE", "Image", "COMMAND", "Command", "CREATED", "RunningFor",
+		"STATUS", "Status", "PORTS", "Ports", "NAMES", "Names",
+	}
+	if p.o.Size {
+		columns = append(columns, "SIZE", "Size")
+	}
+	return app.Render(p.format, columns, rows)
+}
+
+func shortID(id string, full bool) string {
+	if full {
+		return id
+	}
+	return id[:min(shortLen, len(id))]
+}
+
+func ids(rows [][]Cell) string {
+	var b strings.Builder
+	for _, r := range rows {
+		b.WriteString(value(r, "ID") + "\n")
+	}
+	return b.String()
+}
+
+func containerRow(c *engine.ContainerSummary, full bool, now time.Time) []Cell {
+	command := commandLine(c.Command)
+	if !full {
+		command = clip(command, 20)
+	}
+	labels := make([]string, 0, len(c.Labels))
+	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
+		labels = append(labels, k+"="+c.Labels[k])
+	}
+	volumes, mounts := 0, make([]string, 0, len(c.Mounts))
+	for _, m := range c.Mounts {
+		name := m.Name
+		if name == "" {
+			name = m.Source
+		} else {
+			volumes++
+		}
+		if !full {
+			name = clip(name, 15)
+		}
+		mounts = append(mounts, name)
+	}
+	return []Cell{
+		{"Command", strconv.Quote(command)},
+		{"CreatedAt", createdAt(c.Created)},
+		{"ID", shortID(c.ID, full)},
+		{"Image", c.Image},
+		{"Labels", strings.Join(labels, ",")},
+		{"LocalVolumes", strconv.Itoa(volumes)},
+		{"Mounts", strings.Join(mounts, ",")},
+		{"Names", c.Name},
+		{"Networks", strings.Join(c.Networks, ",")},
+		{"Ports", portList(c.Ports)},
+		{"RunningFor", ago(c.Created, now)},
+		{"Size", containerSize(c)},
+		{"State", string(c.Status)},
+		{"Status", containerStatus(c, now)},
+	}
+}
+
+// commandLine joins a command as Docker does: arguments with a space are quoted.
+func commandLine(args []string) string {
+	var b strings.Builder
+	for i, a := range args {
+		if i > 0 {
+			b.WriteByte(' ')
+			if strings.Contains(a, " ") {
+				a = "'" + a + "'"
+			}
+		}
+		b.WriteString(a)
+	}
+	return b.String()
+}
+
+func containerSize(c *engine.ContainerSummary) string {
+	if c.SizeRootFs == 0 {
+		return size(c.SizeRw)
+	}
+	return size(c.SizeRw) + " (virtual " + size(c.SizeRootFs) + ")"
+}
+
+func containerStatus(c *engine.ContainerSummary, now time.Time) string {
+	switch c.Status {
+	case engine.StatusRunning:
+		s := "Up " + duration(now.Sub(c.Started))
+		if c.Health == "starting" {
+			return s + " (health: starting)"
+		} else if c.Health != "" {
+			return s + " (" + c.Health + ")"
+		}
+		return s
+	case engine.StatusPaused:
+		return "Up " + duration(now.Sub(c.Started)) + " (Paused)"
+	case engine.StatusRestarting, engine.StatusExited:
+		word := "Exited"
+		if c.Status == engine.StatusRestarting {
+			word = "Restarting"
+		}
+		word += " (" + strconv.Itoa(c.ExitCode) + ")"
+		if c.Finished.IsZero() {
+			return word // nobody saw when
+		}
+		return word + " " + ago(c.Finished, now)
+	case engine.StatusDead:
+		return "Dead"
+	case engine.StatusCreated:
+	}
+	return "Created"
+}
+
+// portList is Docker's form: neighbours are one range, what is published on
+// another number comes last.
+//
+// Precondition: the list is sorted by private port.
+func portList(list []engine.Port) string {
+	type group struct {
+		ip, proto   string
+		first, last uint16
+	}
+	var done, mapped []string
+	var groups []group
+	show := func(g *group) string {
+		text := strconv.Itoa(int(g.first))
+		if g.last != g.first {
+			text += "-" + strconv.Itoa(int(g.last))
+		}
+		if g.ip != "" {
+			text = bracketed(g.ip) + ":" + text + "->" + text
+		}
+		return text + "/" + g.proto
+	}
+	for _, p := range list {
+		if p.IP != "" && p.PublicPort != p.PrivatePort {
+			mapped = append(mapped, bracketed(p.IP)+":"+strconv.Itoa(int(p.PublicPort))+"->"+strconv.Itoa(int(p.PrivatePort))+"/"+p.Type)
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g group) bool { return g.ip == p.IP && g.proto == p.Type })
+		switch {
+		case i < 0:
+			groups = append(groups, group{p.IP, p.Type, p.PrivatePort, p.PrivatePort})
+		case groups[i].last+1 == p.PrivatePort:
+			groups[i].last++
+		default:
+			done = append(done, show(&groups[i]))
+			groups[i].first, groups[i].last = p.PrivatePort, p.PrivatePort
+		}
+	}
+	for i := range groups {
+		done = append(done, show(&groups[i]))
+	}
+	return strings.Join(append(done, mapped...), ", ")
+}
+
+// bracketed puts an IPv6 address into brackets.
+func bracketed(ip string) string {
+	if strings.Contains(ip, ":") {
+		return "[" + ip + "]"
+	}
+	return ip
+}
