@@ -158,6 +158,14 @@ func (app *App) Engine() (*engine.Engine, error) {
 		if code, done, err := engine.Enter(app.options); done || err != nil {
 			return nil, &entered{code, err}
 		}
+	}
+	return app.engineAsCaller()
+}
+
+// engineAsCaller opens the engine on first use without making a user
+// namespace, for what joins that of a container.
+func (app *App) engineAsCaller() (*engine.Engine, error) {
+	if app.opened == nil {
 		app.options.Warn = func(text string) { app.Warn("warning: " + text) }
 		e, err := engine.Open(app.options)
 		if err != nil {

@@ -3,7 +3,7 @@
 // API) translate into it and render what it answers.
 package engine
 
-//go:generate go run ../internal/jsongen -o config_json.go ContainerConfig
+//go:generate go run ../internal/jsongen -o config_json.go ContainerConfig ExecConfig
 
 // ContainerConfig is the persisted intent of one container, written once as
 // config.json. Its JSON is a superset of Docker's create request: the fields

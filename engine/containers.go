@@ -75,7 +75,7 @@ func (e *Engine) discard(id, name string, remove bool) error {
 	if err := e.snapshots.Remove(id); err != nil {
 		return err
 	}
-	return e.state.Delete(id, name, remove)
+	return errors.Join(e.state.RemoveExecs(id), e.state.Delete(id, name, remove))
 }
 
 // removeGroup kills what is left in a cgroup and removes it.

@@ -77,12 +77,8 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 	d.runtime = tareruntime.Config{
 		Spec: d.composed.Spec, Root: snap.Mount, RootTarget: e.opt.Root,
 		Stdin: -1, Stdout: -1, Stderr: -1, Layout: layout, OOMGroup: true,
-		Optional: optional(c),
-		Facts: tareruntime.Facts{
-			Bounding: uint64(e.host.Bounding), LastCap: int(e.host.LastCap),
-			NoFile: [2]uint64{nofile.Soft, nofile.Hard}, Rlimit: host.Rlimit,
-			AppArmor: e.host.AppArmor, SELinux: e.host.SELinux, GOARCH: e.host.Arch,
-		},
+		Optional:     optional(c),
+		Facts:        e.runtimeFacts(),
 		After:        e.after,
 		IsDir:        d.isDir,
 		DeviceSource: func(p string) string { return deviceSource(c.HostConfig.Devices, p) },
@@ -90,16 +86,10 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 		Filter: d.filter, FilterFlags: d.filterFlags, Compiled: d.compiled,
 	}
 	if e.host.UserNS {
-		gids, deny := host.IDs()
 		// A user can make no device and has no group to hold the rules.
 		d.composed.Spec.Linux.Resources.Devices = nil
 		if _, asked := c.HostConfig.Sysctls[pingGroups]; !asked {
 			delete(d.composed.Spec.Linux.Sysctl, pingGroups) // names groups that are not mapped
-		}
-		f := &d.runtime.Facts
-		f.UserNS, f.NoSetgroups = true, deny
-		f.HasGID = func(gid uint32) bool {
-			return slices.ContainsFunc(gids, func(r host.IDRange) bool { return gid >= r.First && gid-r.First < r.Count })
 		}
 	}
 	_, hasUserNS := spec.HasNamespace(d.composed.Spec, specs.UserNamespace)
@@ -108,6 +98,23 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 		d.runtime.Files = append(d.runtime.Files, tareruntime.File{Source: e.state.FileName(id, f.Name), Content: f.Content})
 	}
 	return d, nil
+}
+
+// runtimeFacts turns what the host package found into what the runtime wants.
+func (e *Engine) runtimeFacts() tareruntime.Facts {
+	f := tareruntime.Facts{
+		Bounding: uint64(e.host.Bounding), LastCap: int(e.host.LastCap),
+		NoFile: [2]uint64{nofile.Soft, nofile.Hard}, Rlimit: host.Rlimit,
+		AppArmor: e.host.AppArmor, SELinux: e.host.SELinux, GOARCH: e.host.Arch,
+	}
+	if e.host.UserNS {
+		gids, deny := host.IDs()
+		f.UserNS, f.NoSetgroups = true, deny
+		f.HasGID = func(gid uint32) bool {
+			return slices.ContainsFunc(gids, func(r host.IDRange) bool { return gid >= r.First && gid-r.First < r.Count })
+		}
+	}
+	return f
 }
 
 // isDir says what kind of mount point a bind source needs, also for sources

@@ -3,6 +3,7 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -185,7 +186,9 @@ func (s *Streams) Started() {
 	}
 	for _, c := range s.outputs {
 		s.wg.Go(func() {
-			_, _ = io.Copy(c.to, c.from)
+			if _, err := io.Copy(c.to, c.from); errors.Is(err, os.ErrDeadlineExceeded) {
+				c.rest()
+			}
 			// Our reader is gone, or the disk is full: the container gets
 			// EPIPE instead of waiting in a full pipe for ever.
 			_ = c.from.Close()

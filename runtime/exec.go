@@ -17,8 +17,8 @@ type ExecConfig struct {
 	// (state.Proc.Open), and stays open until Start has returned.
 	Init spawn.Process
 
-	// Spec is the container's configuration: which namespaces it has, its
-	// cgroup, its seccomp profile. Its Process is not looked at.
+	// Spec is the container's configuration, of which count the cgroup and
+	// what concerns every process: seccomp, personality.
 	Spec *specs.Spec
 	// Process is what to run. With Terminal, [Container.Console] is the master
 	// of a pty of the container's own devpts.
@@ -83,7 +83,7 @@ func (x *ExecConfig) config() (*Config, error) {
 // that was killed with the rest.
 func (j *joining) explain(err error) error {
 	var ee *ExecError
-	if j == nil || err == nil || errors.As(err, &ee) || !ended(j.init) {
+	if j == nil || err == nil || errors.As(err, &ee) || !j.init.Ended() {
 		return err
 	}
 	return errNotRunning

@@ -226,20 +226,13 @@ func create(cfg *Config) (c *Container, err error) {
 // blame prefers the child's own account of why it died to the engine's view:
 // a pipe that broke, a /proc directory that went.
 func (c *Container) blame(err error) error {
-	if !errors.Is(err, unix.EPIPE) && !errors.Is(err, errConsoleClosed) && !ended(c.Process) {
+	if !errors.Is(err, unix.EPIPE) && !errors.Is(err, errConsoleClosed) && !c.Process.Ended() {
 		return err
 	}
 	if cerr := c.run.WaitExec(); cerr != nil {
 		return cerr
 	}
 	return err
-}
-
-// ended reports whether a process has ended, reaped or not.
-func ended(p spawn.Process) bool {
-	fds := []unix.PollFd{{Fd: int32(p.Pidfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n == 1
 }
 
 // Start opens the start gate and returns when the program has been executed.

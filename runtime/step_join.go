@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 
 	"github.com/tare-engine/tare/cgroupfs"
 	"github.com/tare-engine/tare/fault"
@@ -17,22 +18,11 @@ import (
 // cover.
 func joinHost(e *env) error {
 	j := e.cfg.join
-	for i := range e.spec.Linux.Namespaces {
-		flag, err := nsFlag(e.spec.Linux.Namespaces[i].Type)
-		if err != nil {
-			return err
-		}
-		e.later |= flag
-	}
-	// The configuration does not tell whether a user namespace is this
-	// process's own; joining it again is EINVAL.
-	other, err := j.otherUserNS()
-	if err != nil {
+	var err error
+	if e.later, err = j.foreign(); err != nil {
 		return err
 	}
-	e.later &^= unix.CLONE_NEWUSER
-	if other {
-		e.later |= unix.CLONE_NEWUSER
+	if e.later&unix.CLONE_NEWUSER != 0 {
 		e.userNS = true
 		e.cfg.Facts.NoSetgroups = j.noSetgroups()
 	}
@@ -45,15 +35,35 @@ func joinHost(e *env) error {
 	return e.joinGroups()
 }
 
-func (j *joining) otherUserNS() (bool, error) {
-	var own, its unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/user", &own); err != nil {
-		return false, fmt.Errorf("user namespace of this process: %w", err)
+// nsLinks are the names of namespaces below /proc/PID/ns.
+var nsLinks = [...]struct {
+	name string
+	flag uint64
+}{
+	{"user", unix.CLONE_NEWUSER}, {"mnt", unix.CLONE_NEWNS}, {"pid", unix.CLONE_NEWPID}, {"net", unix.CLONE_NEWNET},
+	{"ipc", unix.CLONE_NEWIPC}, {"uts", unix.CLONE_NEWUTS}, {"cgroup", unix.CLONE_NEWCGROUP}, {"time", unix.CLONE_NEWTIME},
+}
+
+// foreign returns the namespaces of the container's first process that are
+// not this process's own: one's own user namespace cannot be joined again,
+// and the host's not by everybody.
+func (j *joining) foreign() (flags uint64, err error) {
+	its := "/proc/" + strconv.Itoa(j.init.Pid) + "/ns/"
+	for _, n := range nsLinks {
+		var a, b unix.Stat_t
+		if err := unix.Stat("/proc/self/ns/"+n.name, &a); err == unix.ENOENT {
+			continue // the kernel has no such namespaces
+		} else if err != nil {
+			return 0, fmt.Errorf("%s namespace of this process: %w", n.name, err)
+		}
+		if err := unix.Stat(its+n.name, &b); err != nil {
+			return 0, fmt.Errorf("%s namespace of process %d: %w", n.name, j.init.Pid, err)
+		}
+		if a.Ino != b.Ino {
+			flags |= n.flag
+		}
 	}
-	if err := unix.Stat(fmt.Sprintf("/proc/%d/ns/user", j.init.Pid), &its); err != nil {
-		return false, fmt.Errorf("user namespace of process %d: %w", j.init.Pid, err)
-	}
-	return own.Ino != its.Ino || own.Dev != its.Dev, nil
+	return flags, nil
 }
 
 // noSetgroups reports whether the container's user namespace forbids

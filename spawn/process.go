@@ -39,6 +39,14 @@ type siginfo struct {
 	_                     [100]byte
 }
 
+// Ended reports whether p has ended, reaped or not. It may be any process
+// that a pidfd stands for.
+func (p Process) Ended() bool {
+	fds := []unix.PollFd{{Fd: int32(p.Pidfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1
+}
+
 // Wait waits for p to end and reaps it.
 func (p Process) Wait() (Status, error) { return p.wait(unix.WEXITED) }
 
