@@ -125,14 +125,29 @@ func TestRefused(t *testing.T) {
 	}{
 		{"spec: process and linux are required", fault.Invalid, func(c *Config) { c.Spec.Process = nil }},
 		{"spec: process and linux are required", fault.Invalid, func(c *Config) { c.Spec.Linux = nil }},
-		{"hooks: not supported yet", fault.Unsupported, func(c *Config) {
-			c.Spec.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/x"}}}
+		{`poststop hook 0: path "x" is not absolute`, fault.Invalid, func(c *Config) {
+			c.Spec.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "x"}}}
 		}},
-		{"process.scheduler: not supported yet", fault.Unsupported, proc(func(p *specs.Process) { p.Scheduler = &specs.Scheduler{} })},
-		{"process.ioPriority: not supported yet", fault.Unsupported, proc(func(p *specs.Process) { p.IOPriority = &specs.LinuxIOPriority{} })},
-		{"process.execCPUAffinity: not supported yet", fault.Unsupported, proc(func(p *specs.Process) { p.ExecCPUAffinity = &specs.CPUAffinity{} })},
+		{"createContainer hooks: the root file system has no path", fault.Unsupported, func(c *Config) {
+			c.Spec.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/x"}}}
+		}},
+		{`scheduler policy "": unknown`, fault.Invalid, scheduler(specs.Scheduler{})},
+		{"scheduler policy SCHED_ISO: no Linux has it", fault.Unsupported, scheduler(specs.Scheduler{Policy: specs.SchedISO})},
+		{"scheduler nice 20: not from -20 to 19", fault.Invalid, scheduler(specs.Scheduler{Policy: specs.SchedOther, Nice: 20})},
+		{"scheduler nice 1: SCHED_RR has no nice values", fault.Invalid, scheduler(specs.Scheduler{Policy: specs.SchedRR, Nice: 1, Priority: 1})},
+		{"scheduler priority 1: SCHED_BATCH has no priorities", fault.Invalid, scheduler(specs.Scheduler{Policy: specs.SchedBatch, Priority: 1})},
+		{"scheduler priority 100: not from 1 to 99", fault.Invalid, scheduler(specs.Scheduler{Policy: specs.SchedFIFO, Priority: 100})},
+		{"scheduler runtime, deadline and period: of SCHED_DEADLINE only", fault.Invalid, scheduler(specs.Scheduler{Policy: specs.SchedIdle, Period: 1})},
+		{`scheduler flag "x": unknown`, fault.Invalid, scheduler(specs.Scheduler{Policy: specs.SchedOther, Flags: []specs.LinuxSchedulerFlag{"x"}})},
+		{`io priority class "": unknown`, fault.Invalid, proc(func(p *specs.Process) { p.IOPriority = &specs.LinuxIOPriority{} })},
+		{"io priority 8: not from 0 to 7", fault.Invalid, proc(func(p *specs.Process) {
+			p.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 8}
+		})},
+		{`exec cpu affinity "x": not a list of numbers and ranges`, fault.Invalid, proc(func(p *specs.Process) { p.ExecCPUAffinity = &specs.CPUAffinity{Final: "x"} })},
+		{`memory policy "": unknown`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{})},
+		{`memory policy flag "x": unknown`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Flags: []specs.MemoryPolicyFlagType{"x"}})},
+		{`memory policy nodes "1-0": not a list of numbers and ranges`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "1-0"})},
 		{"linux.intelRdt: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{} })},
-		{"linux.memoryPolicy: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.MemoryPolicy = &specs.LinuxMemoryPolicy{} })},
 		{"linux.netDevices: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} })},
 		{"linux.seccomp.listenerPath: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.Seccomp.ListenerPath = "/x" })},
 		{"a platform other than linux: not supported yet", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},

@@ -119,7 +119,17 @@ func (e *env) joinGroups() error {
 	for _, fd := range g.TasksFDs() {
 		e.tasks = append(e.tasks, e.p.Given("tasks", fd))
 	}
-	if fd := g.UnifiedFD(); fd >= 0 {
+	switch fd := g.UnifiedFD(); {
+	case fd < 0:
+	case hasAffinity(e.spec) && e.spec.Process.ExecCPUAffinity.Initial != "":
+		// Not born there, but moved: the group's cpuset may lack these CPUs.
+		procs, err := unix.Openat(fd, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open cgroup.procs: %w", err)
+		}
+		e.ownEnds = append(e.ownEnds, procs)
+		e.tasks = append(e.tasks, e.p.Given("cgroup.procs", procs))
+	default:
 		e.unified = e.p.Given("cgroup2", fd)
 	}
 	e.letGo = append(e.letGo, e.tasks...)

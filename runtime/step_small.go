@@ -3,7 +3,6 @@ package runtime
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
@@ -39,12 +38,17 @@ func sysctlChild(e *env) error {
 	slices.Sort(names)
 	for _, name := range names {
 		// A parameter of no namespace, or of a shared one, is the host's.
-		scratch := specs.Spec{Linux: &specs.Linux{Namespaces: e.spec.Linux.Namespaces}}
-		if err := spec.Sysctl(name, "")(&scratch); err != nil {
+		ns, path, err := spec.SysctlNamespace(name)
+		switch {
+		case err != nil:
 			return err
+		case path == "kernel/hostname" || path == "kernel/domainname" && e.spec.Domainname != "":
+			return fault.New(fault.Invalid, "sysctl %q has a field of its own", name)
+		case namespace(e.spec, ns) == nil:
+			return fault.New(fault.Invalid, "sysctl %q is not allowed in the host's %s namespace", name, ns)
 		}
 		e.p.Note("sysctl " + name)
-		e.writeProc("sys/"+strings.ReplaceAll(name, ".", "/"), e.spec.Linux.Sysctl[name])
+		e.writeProc("sys/"+path, e.spec.Linux.Sysctl[name])
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ type step struct {
 // follow.
 var containerSteps = []step{
 	{"gates", always, gatesHost, nil},
+	{"affinity", hasAffinity, unusedAffinityHost, nil},
 	{"namespaces", always, namespacesHost, namespacesChild},
 	{"userns", ownUserNS, usernsHost, usernsChild},
 	{"cgroup", hasCgroup, cgroupHost, cgroupChild},
@@ -41,7 +42,9 @@ var containerSteps = []step{
 var joinSteps = []step{
 	{"gates", always, gatesHost, nil},
 	{"oom-score", hasOOMScore, nil, oomScoreChild},
+	{"initial-affinity", hasAffinity, nil, initialAffinityChild},
 	{"join", always, joinHost, joinChild},
+	{"final-affinity", hasAffinity, nil, finalAffinityChild},
 	{"cwd", always, nil, enterChild},
 	{"console", hasTerminal, consoleHost, terminalChild},
 }
@@ -49,6 +52,9 @@ var joinSteps = []step{
 // processSteps concern one process, the container's first or a further one.
 var processSteps = []step{
 	{"session", always, stdioHost, sessionChild},
+	{"scheduler", hasScheduler, nil, schedulerChild},
+	{"io-priority", hasIOPriority, nil, ioPriorityChild},
+	{"memory-policy", hasMemoryPolicy, nil, memoryPolicyChild},
 	{"personality", hasPersonality, nil, personalityChild},
 	{"lsm", hasLabel, nil, lsmChild},
 	{"rlimits", always, nil, rlimitsChild},

@@ -8,16 +8,12 @@ import (
 // unsupported refuses the parts of a configuration that no step honours, by
 // name: nothing is ignored in silence.
 func unsupported(s *specs.Spec) error {
-	l, p := s.Linux, s.Process
+	l := s.Linux
 	for _, f := range [...]struct {
 		asked bool
 		field string
 	}{
-		{p.Scheduler != nil, "process.scheduler"},
-		{p.IOPriority != nil, "process.ioPriority"},
-		{p.ExecCPUAffinity != nil, "process.execCPUAffinity"},
 		{l.IntelRdt != nil, "linux.intelRdt"},
-		{l.MemoryPolicy != nil, "linux.memoryPolicy"},
 		{len(l.NetDevices) > 0, "linux.netDevices"},
 		{l.Seccomp != nil && l.Seccomp.ListenerPath != "", "linux.seccomp.listenerPath"},
 		{s.Solaris != nil || s.Windows != nil || s.VM != nil || s.ZOS != nil || s.FreeBSD != nil, "a platform other than linux"},

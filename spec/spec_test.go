@@ -128,6 +128,12 @@ func TestSysctl(t *testing.T) {
 		{"net..ipv4", "", false},
 		{"net/../kernel/core_pattern", "", false},
 		{"net.ipv4/../../kernel/core_pattern", "", false},
+		{"net/ipv4/ip_forward", "", true},
+		{"net/ipv4/conf/eth0.1/forwarding", "", true},
+		{"net.ipv4.conf.eth0/1.forwarding", "", true},
+		{"kernel/core_pattern", "", false},
+		{"/net/ipv4/ip_forward", "", false},
+		{"net.ipv4./", "", false},
 		{"vm.overcommit_memory", "", false},
 	} {
 		opts := []Option{}
@@ -150,11 +156,10 @@ func FuzzSysctl(f *testing.F) {
 	f.Add("net.ipv4.ip_forward")
 	f.Add("net./../x")
 	f.Fuzz(func(t *testing.T, key string) {
-		ns, ok := sysctlNamespace(key)
-		if !ok {
+		ns, path, err := SysctlNamespace(key)
+		if err != nil {
 			return
 		}
-		path := strings.ReplaceAll(key, ".", "/")
 		for part := range strings.SplitSeq(path, "/") {
 			if part == "" || part == "." || part == ".." {
 				t.Fatalf("%q has the path %q", key, path)

@@ -13,9 +13,9 @@ import (
 // is refused: it would change the host. The namespace options come first.
 func Sysctl(key, value string) Option {
 	return func(s *specs.Spec) error {
-		ns, ok := sysctlNamespace(key)
-		if !ok {
-			return fault.New(fault.Invalid, "sysctl %q is not in a namespace of the container", key)
+		ns, _, err := SysctlNamespace(key)
+		if err != nil {
+			return err
 		}
 		if ns == specs.UTSNamespace {
 			return fault.WithHint(fault.New(fault.Invalid, "sysctl %q has an option of its own", key), "use --hostname or --domainname")
@@ -31,26 +31,50 @@ func Sysctl(key, value string) Option {
 	}
 }
 
-// sysctlNamespace names the namespace that a kernel parameter belongs to. The
-// lists are those of ipc/ipc_sysctl.c, ipc/mq_sysctl.c and kernel/utsname_sysctl.c;
-// everything below net/ that a network namespace has no copy of is absent there.
-func sysctlNamespace(key string) (specs.LinuxNamespaceType, bool) {
-	// Dots become slashes: nothing in a key may climb or name a file otherwise.
-	if strings.Contains(key, "/") || strings.Contains(key, "..") || strings.HasSuffix(key, ".") {
-		return "", false
+// SysctlNamespace names the namespace that a kernel parameter belongs to, and
+// its path below /proc/sys. As sysctl(8) has it, the first separator of the
+// key decides which of dot and slash separates; the other one is part of a
+// name (net.ipv4.conf.eth0/1.forwarding). The lists are those of
+// ipc/ipc_sysctl.c, ipc/mq_sysctl.c and kernel/utsname_sysctl.c; everything
+// below net/ that a network namespace has no copy of is absent there.
+func SysctlNamespace(key string) (ns specs.LinuxNamespaceType, path string, err error) {
+	path = key
+	if i := strings.IndexAny(key, "./"); i >= 0 && key[i] == '.' {
+		path = strings.Map(func(r rune) rune {
+			switch r {
+			case '.':
+				return '/'
+			case '/':
+				return '.'
+			}
+			return r
+		}, key)
 	}
-	switch key {
-	case "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
-		"kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced":
-		return specs.IPCNamespace, true
-	case "kernel.hostname", "kernel.domainname":
-		return specs.UTSNamespace, true
+	if ns = namespaceOf(path); ns == "" {
+		return "", "", fault.New(fault.Invalid, "sysctl %q is not in a namespace of the container", key)
 	}
-	if rest, ok := strings.CutPrefix(key, "fs.mqueue."); ok && rest != "" {
-		return specs.IPCNamespace, true
+	return ns, path, nil
+}
+
+func namespaceOf(path string) specs.LinuxNamespaceType {
+	for part := range strings.SplitSeq(path, "/") {
+		// Nothing in a key may climb or name a file otherwise.
+		if part == "" || part == "." || part == ".." || strings.IndexByte(part, 0) >= 0 {
+			return ""
+		}
 	}
-	if rest, ok := strings.CutPrefix(key, "net."); ok && rest != "" {
-		return specs.NetworkNamespace, true
+	switch path {
+	case "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem",
+		"kernel/shmall", "kernel/shmmax", "kernel/shmmni", "kernel/shm_rmid_forced":
+		return specs.IPCNamespace
+	case "kernel/hostname", "kernel/domainname":
+		return specs.UTSNamespace
 	}
-	return "", false
+	if strings.HasPrefix(path, "fs/mqueue/") {
+		return specs.IPCNamespace
+	}
+	if strings.HasPrefix(path, "net/") {
+		return specs.NetworkNamespace
+	}
+	return ""
 }
