@@ -89,8 +89,13 @@ func readonlyPaths() []string {
 // written out so that no runtime needs a list of its own. Docker's trailing
 // "deny 10:229" is left out: it denies what nothing allows.
 func deviceRules() []specs.LinuxDeviceCgroup {
+	return append([]specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, DeviceRules()...)
+}
+
+// DeviceRules allow the devices that every container has, and to make nodes.
+// OCI runtimes add them to a configuration's own rules.
+func DeviceRules() []specs.LinuxDeviceCgroup {
 	rules := []specs.LinuxDeviceCgroup{
-		{Allow: false, Access: "rwm"},
 		{Allow: true, Type: "c", Access: "m"}, // mknod is CAP_MKNOD's business; opening is not
 		{Allow: true, Type: "b", Access: "m"},
 	}
