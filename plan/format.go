@@ -87,6 +87,14 @@ func (p *Plan) label(s Slot) string {
 	return name
 }
 
+// CallName returns the name of a system call that plans have.
+func CallName(nr uint32) string {
+	if c := callOf(nr); c.name != "" {
+		return c.name
+	}
+	return "syscall_" + strconv.Itoa(int(nr))
+}
+
 // FormatOp prints one call.
 func (p *Plan) FormatOp(op *Op) string {
 	if op.Do != nil {
@@ -96,11 +104,8 @@ func (p *Plan) FormatOp(op *Op) string {
 		return strings.Join(op.Do.Text(), "; ")
 	}
 	c := callOf(op.Nr)
-	if c.name == "" {
-		c.name = "syscall_" + strconv.Itoa(int(op.Nr))
-	}
 	var b strings.Builder
-	b.WriteString(c.name)
+	b.WriteString(CallName(op.Nr))
 	b.WriteByte('(')
 	for i := range int(op.N) {
 		if i > 0 {

@@ -42,6 +42,7 @@ type env struct {
 	cwd        plan.Slot
 
 	startGate  plan.Slot
+	fifo       plan.Slot // the start gate of a split container
 	idGate     plan.Slot // opens when the id map is written
 	hooksGate  plan.Slot // opens when the hooks of the create operation are done
 	arrival    int       // our end of the pipe by which the child says that it is at the start gate

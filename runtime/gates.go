@@ -62,12 +62,22 @@ func (e *env) pipe(name string, keep func(write int)) plan.Slot {
 
 func gatesHost(e *env) error {
 	e.startGate = e.pipe("gate:start", func(w int) { e.startWrite = w })
+	if s := e.cfg.Split; s != nil {
+		e.fifo = e.p.Given("gate:fifo", s.FIFO)
+	}
 	return nil
 }
 
 // startGateChild makes the child wait for the engine's word. The state of the
 // container is on disk by then: what runs is always listed.
 func startGateChild(e *env) error {
+	if e.cfg.Split != nil {
+		e.p.Note("wait to be recorded")
+		e.p.Gate(e.startGate)
+		e.p.Note("wait for the start")
+		e.p.Gate(e.fifo)
+		return nil
+	}
 	e.p.Note("wait for the start")
 	e.p.Gate(e.startGate)
 	return nil

@@ -205,9 +205,16 @@ func (e *env) hooks() *Hooks {
 
 func hasStartHooks(s *specs.Spec) bool { return len(hooksOf(s, startContainer)) > 0 }
 
-// arrivalHost makes the pipe by which the child says that it has come to the
-// start gate, where startContainer hooks find a complete container.
+// arrives reports whether somebody has to know that the child is at the start
+// gate: startContainer hooks, which find a complete container there, and a
+// create that leaves it to another process.
+func (e *env) arrives() bool { return hasStartHooks(e.spec) || e.cfg.Split != nil }
+
+// arrivalHost makes the pipe by which the child says so.
 func arrivalHost(e *env) error {
+	if !e.arrives() {
+		return nil
+	}
 	e.arrivalEnd = e.p.HostSlot("arrival")
 	e.p.Do(plan.Text("pipe2([read end, arrival], O_CLOEXEC)"), func(s plan.Slots) error {
 		var fd [2]int
@@ -224,6 +231,9 @@ func arrivalHost(e *env) error {
 }
 
 func arrivalChild(e *env) error {
+	if !e.arrives() {
+		return nil
+	}
 	e.p.Note("arrive at the start")
 	e.p.Write(plan.InChild, e.arrivalEnd.Arg(), "a")
 	e.p.Close(plan.InChild, e.arrivalEnd.Arg())
@@ -236,22 +246,29 @@ func (c *Container) startHooks() error {
 	if !hasStartHooks(e.spec) {
 		return nil
 	}
+	if err := c.arrived(); err != nil {
+		return err
+	}
+	e.hooked = true
+	return e.hooks().StartContainer(c.Process)
+}
+
+// arrived waits until the child has come to the start gate.
+func (c *Container) arrived() error {
 	var b [1]byte
 	for {
-		n, err := unix.Read(e.arrival, b[:])
-		if err == unix.EINTR {
+		n, err := unix.Read(c.env.arrival, b[:])
+		switch {
+		case err == unix.EINTR:
 			continue
-		}
-		if err == nil && n == 0 {
+		case err == nil && n == 0:
 			err = unix.EPIPE
 		}
 		if err != nil {
 			return c.blame(err)
 		}
-		break
+		return nil
 	}
-	e.hooked = true
-	return e.hooks().StartContainer(c.Process)
 }
 
 // poststart stops the container when one of its hooks fails.

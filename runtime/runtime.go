@@ -44,6 +44,17 @@ type Config struct {
 	// State is what hooks are told: id, bundle and annotations of the container.
 	State specs.State
 
+	// Split leaves the start to another process. May be nil.
+	Split *Split
+
+	// Keyring names a new session keyring for the container; "" leaves it the
+	// caller's.
+	Keyring string
+
+	// NoPivot changes the root by chroot, for a host whose own root is the
+	// initial ramfs, which pivot_root refuses.
+	NoPivot bool
+
 	// Files are what bind mounts of these sources show.
 	Files []File
 
@@ -186,7 +197,11 @@ func create(cfg *Config) (c *Container, err error) {
 			made.abandon()
 		}
 	}()
-	run, err := spawn.New(e.p)
+	memory := -1
+	if cfg.Split != nil {
+		memory = cfg.Split.Progress
+	}
+	run, err := spawn.NewIn(e.p, memory)
 	if err != nil {
 		return nil, err
 	}

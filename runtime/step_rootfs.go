@@ -14,7 +14,11 @@ func rootfsHost(e *env) error {
 	e.p.Note("mount root file system")
 	switch {
 	case r.Bind != "":
-		e.root = e.p.OpenTree(plan.OnHost, "root", plan.CWD, r.Bind, false)
+		e.root = e.p.OpenTree(plan.OnHost, "root", plan.CWD, r.Bind, r.Recursive)
+		if r.Recursive {
+			// The copies of what is below must not feed mounts back either.
+			e.p.MountSetattr(plan.OnHost, e.root.Arg(), true, plan.Attrs{Propagation: unix.MS_PRIVATE})
+		}
 		a := plan.Attrs{Propagation: unix.MS_PRIVATE}
 		if r.ReadOnly {
 			a.Set = unix.MOUNT_ATTR_RDONLY // an image's only layer
@@ -132,9 +136,14 @@ func pivotChild(e *env) error {
 	e.p.Note("pivot root")
 	e.p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{e.root.Arg()})
 	dot := e.p.Str(".")
-	e.p.Call(plan.InChild, unix.SYS_PIVOT_ROOT, []plan.Arg{dot, dot})
-	// The old root lies on top of the new one now.
-	e.p.Call(plan.InChild, unix.SYS_UMOUNT2, []plan.Arg{dot, plan.Int(unix.MNT_DETACH)})
+	if e.cfg.NoPivot {
+		// The root lies on top of the old one already.
+		e.p.Call(plan.InChild, unix.SYS_CHROOT, []plan.Arg{dot})
+	} else {
+		e.p.Call(plan.InChild, unix.SYS_PIVOT_ROOT, []plan.Arg{dot, dot})
+		// The old root lies on top of the new one now.
+		e.p.Call(plan.InChild, unix.SYS_UMOUNT2, []plan.Arg{dot, plan.Int(unix.MNT_DETACH)})
+	}
 	e.p.Note("enter working directory " + e.spec.Process.Cwd)
 	e.p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{e.cwd.Arg()})
 	if prop, err := propagationOf(e.spec.Linux.RootfsPropagation); err != nil {

@@ -37,6 +37,12 @@ func sessionChild(e *env) error {
 		e.p.Note("keep descriptor " + strconv.Itoa(3+i))
 		e.p.Call(plan.InChild, unix.SYS_FCNTL, []plan.Arg{s.Arg(), plan.Int(unix.F_SETFD), plan.Int(0)})
 	}
+	if e.cfg.Keyring != "" {
+		// Else the container would have the caller's keys.
+		e.p.Note("new session keyring")
+		e.p.Call(plan.InChild, unix.SYS_KEYCTL, []plan.Arg{plan.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), e.p.Str(e.cfg.Keyring)},
+			plan.OK(unix.ENOSYS))
+	}
 	if e.spec.Process.Terminal {
 		e.p.Note("take the terminal")
 		e.p.Call(plan.InChild, unix.SYS_IOCTL, []plan.Arg{e.pty.Arg(), plan.Int(unix.TIOCSCTTY), plan.Int(0)})

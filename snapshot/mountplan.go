@@ -58,6 +58,8 @@ type FSConfig struct {
 type Mount struct {
 	// Bind is a directory that is the root as it stands.
 	Bind string
+	// Recursive takes what is mounted below Bind as well.
+	Recursive bool
 
 	// Config is the sequence between fsopen("overlay") and
 	// FSCONFIG_CMD_CREATE.

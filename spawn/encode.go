@@ -58,14 +58,20 @@ type arena struct {
 }
 
 // newArena maps an arena for p with room for more ops in front of the
-// plan's, and copies the plan's memory into it with its pointers resolved.
-func newArena(p *plan.Plan, more int) (*arena, error) {
+// plan's, and copies the plan's memory into it with its pointers resolved. It
+// lies in file, or with -1 in memory that only children see.
+func newArena(p *plan.Plan, more, file int) (*arena, error) {
 	a := &arena{ops: hdrSize + 8*p.Slots()}
 	a.data = a.ops + opSize*(len(p.Child)+more)
 	size := a.data + len(p.Data)
 	// Populating is one fault instead of one a page.
-	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_SHARED|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	flags := unix.MAP_SHARED | unix.MAP_POPULATE
+	if file < 0 {
+		flags |= unix.MAP_ANONYMOUS
+	} else if err := unix.Ftruncate(file, int64(size)); err != nil {
+		return nil, fmt.Errorf("make room for the plan: %w", err)
+	}
+	mem, err := unix.Mmap(file, 0, size, unix.PROT_READ|unix.PROT_WRITE, flags)
 	if err != nil {
 		return nil, fmt.Errorf("map the plan: %w", err)
 	}

@@ -21,7 +21,7 @@ func TestEncode(t *testing.T) {
 	p.Fork()
 
 	first := firstOps([]uint32{0, 1, 2, 9}, 0x1000)
-	a, err := newArena(p, len(first))
+	a, err := newArena(p, len(first), -1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,9 @@ func (e *OpError) Error() string {
 	if e.Op != nil && e.Op.Note != "" {
 		what = e.Op.Note
 	}
+	if e.Errno == 0 && e.Signal == 0 { // not our child
+		return fmt.Sprintf("%s: killed before exec (step %s)", what, e.Step)
+	}
 	if e.Errno == 0 {
 		return fmt.Sprintf("%s: killed by signal %d before exec (step %s)", what, int(e.Signal), e.Step)
 	}

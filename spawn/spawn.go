@@ -49,11 +49,15 @@ type Run struct {
 }
 
 // New maps the memory that p needs. Close the Run when done.
-func New(p *plan.Plan) (*Run, error) {
+func New(p *plan.Plan) (*Run, error) { return NewIn(p, -1) }
+
+// NewIn is New with the memory in an empty file, from which another process
+// can learn how far the child has come: see [ReadProgress].
+func NewIn(p *plan.Plan, file int) (*Run, error) {
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
-	a, err := newArena(p, maxFirst(len(p.Kept())))
+	a, err := newArena(p, maxFirst(len(p.Kept())), file)
 	if err != nil {
 		return nil, err
 	}
