@@ -25,7 +25,7 @@ var layers = map[string]int{
 	"logs":    2,
 	"runtime": 3, "monitor": 3, // stand on other mechanisms
 	"rootless": 4, "engine": 5,
-	"cli":          6,
+	"cli":          6, "oci": 6,
 	"cli/complete": 7, // from here on in the cold program only
 	"cli/cold":     8,
 }

@@ -138,17 +138,29 @@ func (g *Group) killAll(pids []int) error {
 	if err := g.Freeze(100 * time.Millisecond); err != nil && fault.KindOf(err) != fault.Unavailable && fault.KindOf(err) != fault.Unsupported {
 		return err
 	}
-	err := g.signalMembers(pids)
+	err := g.signalMembers(pids, unix.SIGKILL)
 	if terr := g.Thaw(); err == nil {
 		err = terr
 	}
 	return err
 }
 
-// signalMembers opens a pidfd for each pid and kills those that are members
+// Signal sends a signal to every process of the group and its sub-groups.
+func (g *Group) Signal(sig unix.Signal) error {
+	pids, err := g.Procs()
+	if err != nil {
+		return err
+	}
+	if sig == unix.SIGKILL {
+		return g.killAll(pids)
+	}
+	return g.signalMembers(pids, sig)
+}
+
+// signalMembers opens a pidfd for each pid and signals those that are members
 // afterwards: whoever has the number then is either the one that the pidfd
 // holds, or that one is dead and the signal goes nowhere.
-func (g *Group) signalMembers(pids []int) error {
+func (g *Group) signalMembers(pids []int, sig unix.Signal) error {
 	fds := make([]int, len(pids))
 	for i, pid := range pids {
 		fd, err := unix.PidfdOpen(pid, 0)
@@ -170,8 +182,8 @@ func (g *Group) signalMembers(pids []int) error {
 		if _, ok := slices.BinarySearch(members, pid); !ok || fds[i] < 0 {
 			continue
 		}
-		if err := unix.PidfdSendSignal(fds[i], unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fail("kill cgroup", g.path, err)
+		if err := unix.PidfdSendSignal(fds[i], sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fail("signal cgroup", g.path, err)
 		}
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 // constructors make the commands, in the order of the help.
 func constructors() []func() Command {
 	return []func() Command{
-		runCommand, execCommand, psCommand, rmCommand, logsCommand,
+		runCommand, execCommand, psCommand, rmCommand,
 		imagesCommand, importCommand, rmiCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, manCommand,
 	}

@@ -41,7 +41,7 @@ func Probe() (Facts, error) {
 		Arch:     runtime.GOARCH,
 		Root:     IsRoot(),
 		AppArmor: exists("/sys/kernel/security/apparmor"),
-		UserNS:   inUserNS(),
+		UserNS:   InUserNS(),
 		SELinux:  exists("/sys/fs/selinux/enforce"),
 	}
 	f.Kernel = seccomp.ParseVersion(f.Release)
@@ -65,9 +65,10 @@ func GID() int { return unix.Getgid() }
 // IsRoot reports whether the caller is root of its user namespace.
 func IsRoot() bool { return unix.Geteuid() == 0 }
 
-// inUserNS compares the namespace's inode with PROC_USER_INIT_INO of
+// InUserNS reports whether this is not the initial user namespace: it compares
+// the namespace's inode with PROC_USER_INIT_INO of
 // linux/proc_ns.h, which the initial one has in every kernel.
-func inUserNS() bool {
+func InUserNS() bool {
 	var st unix.Stat_t
 	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino != 0xEFFFFFFD
 }

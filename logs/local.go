@@ -48,7 +48,6 @@ func openLocal(dir string, c *Config) (*local, error) {
 }
 
 func rawName(dir string, seq uint64) string { return dir + "/" + strconv.FormatUint(seq, 10) + ".raw" }
-
 func idxName(dir string, seq uint64) string { return dir + "/" + strconv.FormatUint(seq, 10) + ".idx" }
 
 // listRaw returns the numbers of the raw files, in order.
@@ -196,9 +195,9 @@ func (l *local) splice(stream byte, fd, total int, t time.Time) (int, error) {
 			k, err = unix.Splice(fd, nil, l.raw, nil, n-m, unix.SPLICE_F_MOVE)
 			m += int(max(k, 0))
 			switch {
-			case errors.Is(err, unix.EINTR):
+			case err == unix.EINTR:
 				err = nil
-			case errors.Is(err, unix.EINVAL) && done+m == 0:
+			case err == unix.EINVAL && done+m == 0:
 				err = errCannotSplice
 			case err == nil && k == 0:
 				err = unix.EIO // the pipe has less than it said: another reader

@@ -1,0 +1,11 @@
+// Tare-oci is an OCI runtime: the command line of runc, for engines that run
+// containers through one.
+package main
+
+import (
+	"os"
+
+	"github.com/tare-engine/tare/oci"
+)
+
+func main() { os.Exit(oci.New().Main(os.Args[1:])) }

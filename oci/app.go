@@ -1,0 +1,153 @@
+// Package oci is the command line of an OCI runtime, as runc has it: what
+// Podman, containerd and Docker call to run a container of a bundle.
+//
+// Every command is a process of its own; what is known of a container lies in
+// its directory (record.go), and what it does at the moment is asked of the
+// kernel.
+package oci
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+
+	"github.com/tare-engine/tare/cgroup"
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/host"
+)
+
+// App is one invocation of tare-oci.
+type App struct {
+	Stdin, Stdout, Stderr *os.File
+	Getenv                func(string) string
+
+	root      string
+	log       logger
+	systemd   bool
+	rootless  string // "true", "false" or "auto"
+	criu      string
+	showHelp  bool
+	showVers  bool
+	debug     bool
+	logFile   string
+	logFormat string
+
+	cgroups *cgroup.Layout // where they are, once somebody has asked
+}
+
+// New returns the invocation of this process.
+func New() *App {
+	return &App{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
+}
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error // nil: nothing to say
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return "exit"
+	}
+	return e.err.Error()
+}
+func (e *exitError) Unwrap() error { return e.err }
+
+// globals declares the flags that come before the command.
+func (a *App) globals(f *flags) {
+	f.bool(&a.debug, "debug", "log what is done, too")
+	f.string(&a.logFile, "log", "file", "write messages to this `file` as well as to standard error")
+	f.string(&a.logFormat, "log-format", "format", "format of messages: text or json (default text)")
+	f.string(&a.root, "root", "dir", "directory of the containers' state, on a tmpfs (default "+a.defaultRoot()+")")
+	f.string(&a.criu, "criu", "file", "ignored by runc too: criu is found in $PATH")
+	f.bool(&a.systemd, "systemd-cgroup", "let systemd make the cgroups; cgroupsPath is slice:prefix:name then")
+	f.string(&a.rootless, "rootless", "bool", "do without cgroups that the caller may not use: true, false or auto (default auto)")
+	f.bool(&a.showHelp, "help,h", "show this help")
+	f.bool(&a.showVers, "version,v", "print the version")
+}
+
+// Main runs one command and returns the exit code.
+func (a *App) Main(args []string) int {
+	f := newFlags("")
+	a.globals(f)
+	if err := f.parse(args); err != nil {
+		return a.fail(err)
+	}
+	args = f.set.Args()
+	if a.root == "" {
+		a.root = a.defaultRoot()
+	}
+	if root, err := filepath.Abs(a.root); err == nil {
+		a.root = root
+	}
+	if err := a.log.open(a.Stderr, a.logFile, a.logFormat, a.debug); err != nil {
+		return a.fail(err)
+	}
+	switch {
+	case a.showVers:
+		return a.fail(a.printVersion())
+	case a.showHelp || len(args) == 0 || args[0] == "help" || args[0] == "h":
+		if len(args) > 1 && args[0] == "help" {
+			return a.fail(a.run(args[1], []string{"--help"}))
+		}
+		return a.fail(a.printHelp())
+	}
+	switch a.rootless {
+	case "", "auto", "true", "false":
+	default:
+		return a.fail(fault.New(fault.Invalid, "invalid value %q for --rootless: not true, false or auto", a.rootless))
+	}
+	return a.fail(a.run(args[0], args[1:]))
+}
+
+// run runs the command of a name.
+func (a *App) run(name string, args []string) error {
+	c := find(name)
+	if c == nil {
+		return fault.New(fault.Invalid, "no such command: %s (see tare-oci --help)", name)
+	}
+	f := newFlags(c.name)
+	act := c.new(f)
+	rest, err := f.parseAll(args, c.stop)
+	if errors.Is(err, flag.ErrHelp) {
+		return a.printCommandHelp(c, f)
+	}
+	if err != nil {
+		return err
+	}
+	if len(rest) < c.min || c.max >= 0 && len(rest) > c.max {
+		return fault.New(fault.Invalid, "%s: wrong number of arguments: want %s", c.name, c.args)
+	}
+	return act(a, rest)
+}
+
+// fail reports err and returns the exit code for it.
+func (a *App) fail(err error) int {
+	if err == nil {
+		return 0
+	}
+	code := 1
+	var e *exitError
+	if errors.As(err, &e) {
+		if code = e.code; e.err == nil {
+			return code
+		}
+	}
+	text := err.Error()
+	if hint := fault.HintOf(err); hint != "" {
+		text += " (" + hint + ")"
+	}
+	a.log.fatal(text)
+	return code
+}
+
+// defaultRoot is where the state is when nobody says: for a rootless caller
+// in the directory of its session.
+func (a *App) defaultRoot() string {
+	if dir := a.Getenv("XDG_RUNTIME_DIR"); dir != "" && (!host.IsRoot() || a.Getenv("USER") != "root" && host.InUserNS()) {
+		return dir + "/tare-oci"
+	}
+	return "/run/tare-oci"
+}

@@ -1,0 +1,143 @@
+package oci
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/fault"
+)
+
+// maxConfig bounds a config.json, and all other JSON that is read. Podman's
+// have 40 kB.
+const maxConfig = 16 << 20
+
+// readJSON reads one JSON value from a file, or with "-" from stdin.
+func (a *App) readJSON(path string, v any) ([]byte, error) {
+	f := a.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, unwrapPath("open", path, err)
+		}
+		defer func() { _ = f.Close() }()
+	}
+	b := make([]byte, 0, 64<<10)
+	for {
+		n, err := f.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			if err := json.Unmarshal(b, v); err != nil {
+				return nil, fault.New(fault.Invalid, "parse %s: %w", path, err)
+			}
+			return b, nil
+		case err != nil:
+			return nil, unwrapPath("read", path, err)
+		case len(b) > maxConfig:
+			return nil, fault.New(fault.Invalid, "read %s: larger than %d bytes", path, maxConfig)
+		case len(b) == cap(b):
+			b = append(b, make([]byte, len(b))...)[:len(b)]
+		}
+	}
+}
+
+func unwrapPath(verb, path string, err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fault.New(fault.KindOf(err), "%s %s: %w", verb, path, err)
+}
+
+// bundle is a container's configuration and where it lies.
+type bundle struct {
+	dir    string // absolute
+	rootfs string // absolute
+	spec   *specs.Spec
+	text   []byte // config.json
+}
+
+func (a *App) loadBundle(dir string) (*bundle, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return a.loadConfig(dir, dir+"/config.json")
+}
+
+func (a *App) loadConfig(dir, file string) (_ *bundle, err error) {
+	b := &bundle{dir: dir, spec: &specs.Spec{}}
+	if b.text, err = a.readJSON(file, b.spec); err != nil {
+		return nil, err
+	}
+	return b, b.check()
+}
+
+// check refuses what no container can be made of, and completes what is
+// relative to the bundle. What a part of the configuration means is for the
+// steps of package runtime.
+func (b *bundle) check() error {
+	s := b.spec
+	if err := checkVersion(s.Version); err != nil {
+		return err
+	}
+	switch {
+	case s.Process == nil:
+		return fault.New(fault.Invalid, "config.json: process is missing")
+	case len(s.Process.Args) == 0:
+		return fault.New(fault.Invalid, "config.json: process.args is empty")
+	case !filepath.IsAbs(s.Process.Cwd):
+		return fault.New(fault.Invalid, "config.json: process.cwd %q is not an absolute path", s.Process.Cwd)
+	case s.Root == nil || s.Root.Path == "":
+		return fault.New(fault.Invalid, "config.json: root.path is missing")
+	case s.Linux == nil:
+		return fault.New(fault.Invalid, "config.json: linux is missing")
+	}
+	b.rootfs = b.abs(s.Root.Path)
+	for i := range s.Mounts {
+		if m := &s.Mounts[i]; isBind(m) && m.Source != "" {
+			m.Source = b.abs(m.Source)
+		}
+	}
+	return nil
+}
+
+func (b *bundle) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(b.dir, path)
+}
+
+func isBind(m *specs.Mount) bool {
+	for _, o := range m.Options {
+		if o == "bind" || o == "rbind" {
+			return true
+		}
+	}
+	return m.Type == "bind"
+}
+
+// checkVersion accepts every version of the runtime-spec's first major one:
+// minor ones only add.
+func checkVersion(v string) error {
+	core, _, _ := strings.Cut(v, "-")
+	core, _, _ = strings.Cut(core, "+")
+	parts := strings.Split(core, ".")
+	ok := len(parts) == 3
+	for _, p := range parts {
+		ok = ok && p != "" && len(p) < 9 && strings.Trim(p, "0123456789") == ""
+	}
+	if !ok {
+		return fault.New(fault.Invalid, "config.json: ociVersion %q is not a version", v)
+	}
+	if parts[0] != "1" {
+		return fault.New(fault.Unsupported, "config.json: ociVersion %s: this is an implementation of %s", v, specs.Version)
+	}
+	return nil
+}

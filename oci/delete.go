@@ -1,0 +1,150 @@
+package oci
+
+import (
+	"errors"
+	"time"
+
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/fsatomic"
+	"github.com/tare-engine/tare/spec"
+	"github.com/tare-engine/tare/state"
+	"golang.org/x/sys/unix"
+)
+
+// endTimeout bounds the wait for processes that have been killed.
+const endTimeout = 10 * time.Second
+
+func newKill(f *flags) action {
+	var all bool
+	f.bool(&all, "all,a", "to every process of the container, not only the first")
+	return func(a *App, args []string) error {
+		name := "SIGTERM"
+		if len(args) > 1 {
+			name = args[1]
+		}
+		sig, err := spec.ParseSignal(name)
+		if err != nil {
+			return err
+		}
+		c, err := a.open(args[0])
+		if err != nil {
+			return err
+		}
+		return a.signal(c, sig, all)
+	}
+}
+
+// signal sends a signal to a container. It takes no lock: a container must be
+// killable whatever another command is waiting for.
+func (a *App) signal(c *container, sig unix.Signal, all bool) error {
+	if all && c.rec.Cgroup != "" {
+		return a.signalAll(c, sig)
+	}
+	p, life, err := c.process()
+	if err != nil {
+		return err
+	}
+	if life == state.Gone {
+		return fault.New(fault.Conflict, "kill %s: %w", c.rec.ID, errStopped)
+	}
+	defer p.Release()
+	if err := p.Signal(sig); err != nil {
+		if err == unix.ESRCH {
+			err = errStopped
+		}
+		return fault.New(fault.Conflict, "kill %s: %w", c.rec.ID, err)
+	}
+	if sig != unix.SIGKILL {
+		return nil
+	}
+	if !c.rec.OwnPIDNS {
+		return a.signalAll(c, sig) // nothing ends with the first process
+	}
+	return a.thaw(c)
+}
+
+// signalAll signals every process of the container's cgroup.
+func (a *App) signalAll(c *container, sig unix.Signal) error {
+	g, err := a.group(&c.rec)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	return g.Signal(sig)
+}
+
+// thaw lets the processes of a paused container die.
+func (a *App) thaw(c *container) error {
+	g, err := a.group(&c.rec)
+	if err != nil {
+		return nil //nolint:nilerr // no group: nothing is frozen
+	}
+	defer g.Close()
+	return g.Thaw()
+}
+
+func newDelete(f *flags) action {
+	var force bool
+	f.bool(&force, "force,f", "kill the container if it runs; no error if it does not exist")
+	return func(a *App, args []string) error {
+		c, err := a.openLocked(args[0])
+		if errors.Is(err, errNotExist) && force {
+			return fsatomic.Sweep(a.root)
+		}
+		if err != nil {
+			return err
+		}
+		defer c.release()
+		if _, life, err := c.process(); err != nil {
+			return err
+		} else if life == state.Running && !force {
+			return fault.New(fault.Conflict, "delete %s: cannot delete a container that is not stopped: %s", c.rec.ID, a.status(c))
+		}
+		return errors.Join(a.destroy(c), fsatomic.Sweep(a.root))
+	}
+}
+
+// kill ends every process of a container.
+func (a *App) kill(c *container) error {
+	err := c.rec.proc().Kill()
+	if c.rec.Cgroup == "" {
+		return err
+	}
+	g, gerr := a.group(&c.rec)
+	if gerr != nil {
+		if fault.KindOf(gerr) == fault.NotFound {
+			gerr = nil
+		}
+		return errors.Join(err, gerr)
+	}
+	defer g.Close()
+	return g.Kill(endTimeout)
+}
+
+// destroy removes a container: its processes, its cgroup, its record.
+func (a *App) destroy(c *container) error {
+	if err := a.kill(c); err != nil {
+		return err
+	}
+	if c.rec.Cgroup != "" {
+		g, err := a.group(&c.rec)
+		if err == nil {
+			err = g.Remove(endTimeout)
+		}
+		if err != nil && fault.KindOf(err) != fault.NotFound {
+			return err
+		}
+	}
+	if c.rec.Hooks && c.rec.Pid != 0 {
+		h, err := a.hooks(c)
+		if err != nil {
+			a.log.warn("poststop hooks: " + err.Error())
+		} else {
+			h.Poststop()
+		}
+	}
+	return c.forget()
+}

@@ -1,0 +1,101 @@
+package oci
+
+import (
+	"errors"
+
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/monitor"
+)
+
+func newRun(f *flags) action {
+	var o createFlags
+	var detach, keep bool
+	o.declare(f)
+	f.bool(&detach, "detach,d", "do not wait for the container's end")
+	f.bool(&keep, "keep", "leave the stopped container for `delete`")
+	f.bool(&o.noSubreaper, "no-subreaper", "do not adopt the container's processes; the default here")
+	return func(a *App, args []string) error {
+		if err := o.check(a); err != nil {
+			return err
+		}
+		m, err := a.make(args[0], &o, detach)
+		if err != nil {
+			return err
+		}
+		defer m.release()
+		if detach {
+			if err := m.leave(); err != nil {
+				return err
+			}
+			if err := a.start(m.container); err != nil {
+				return errors.Join(err, a.destroy(m.container))
+			}
+			return nil
+		}
+		return m.attend(keep)
+	}
+}
+
+// attend starts the container as a child, waits for its end and deletes it.
+func (m *made) attend(keep bool) error {
+	tty := m.bundle.spec.Process.Terminal
+	signals, err := monitor.Catch(true, tty)
+	var terminal *monitor.Terminal
+	if err == nil && tty {
+		var rows, cols uint16
+		if size := m.bundle.spec.Process.ConsoleSize; size != nil {
+			rows, cols = uint16(size.Height), uint16(size.Width)
+		}
+		terminal, err = monitor.OpenTerminal(m.box.Console, m.a.Stdin, m.a.Stdout, rows, cols)
+	}
+	if err != nil {
+		m.box.Abandon()
+		return errors.Join(err, m.forget())
+	}
+	if err := m.box.Start(); err != nil {
+		if terminal != nil {
+			terminal.Finish()
+		}
+		return errors.Join(err, m.forget())
+	}
+	m.release() // exec, kill and the rest are for other processes now
+	if terminal != nil {
+		terminal.Start()
+	}
+	status, err := signals.Wait(m.box.Process, terminal)
+	if terminal != nil {
+		terminal.Finish()
+	}
+	if err != nil {
+		return err
+	}
+	m.box.Process.Release()
+	if m.box.Group != nil {
+		m.box.Group.Close()
+	}
+	if !keep {
+		err = m.end()
+	}
+	if err != nil {
+		m.a.log.warn(err.Error()) // the program's exit code is the answer
+	}
+	if code := status.ExitCode(); code != 0 {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// end deletes the container, unless somebody else has.
+func (m *made) end() error {
+	err := m.take(true)
+	if err == nil {
+		if err = m.read(); err == nil {
+			err = m.a.destroy(m.container)
+		}
+	}
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	return err
+}
+
