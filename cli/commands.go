@@ -12,7 +12,7 @@ func constructors() []func() Command {
 	return []func() Command{
 		runCommand, execCommand, psCommand, rmCommand,
 		imagesCommand, importCommand, rmiCommand,
-		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, manCommand,
+		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, manCommand,
 	}
 }
 

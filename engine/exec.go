@@ -161,6 +161,9 @@ func (cs *Containers) Exec(_ context.Context, ref string, cfg *ExecConfig, o *Ex
 	if err := s.create(); err != nil {
 		return 0, err
 	}
+	if cfg.leavable() {
+		return s.viaHelper(o)
+	}
 	return s.run(o, nil)
 }
 

@@ -47,10 +47,20 @@ func Catch(forward, tty bool) (*Signals, error) {
 // Wait waits for p to end, and until then forwards signals and follows the
 // terminal, which may be nil. p is reaped.
 func (s *Signals) Wait(p spawn.Process, t *Terminal) (spawn.Status, error) {
-	fds := []unix.PollFd{{Fd: int32(p.Pidfd), Events: unix.POLLIN}, {Fd: int32(s.fd), Events: unix.POLLIN}}
+	// ESRCH: it has just ended.
+	if err := s.Until(p.Pidfd, t, func(sig unix.Signal) { _ = p.Signal(sig) }); err != nil {
+		return spawn.Status{}, err
+	}
+	return p.Wait()
+}
+
+// Until waits until fd can be read, and until then gives the signals to be
+// forwarded to forward and follows the terminal, which may be nil.
+func (s *Signals) Until(fd int, t *Terminal, forward func(unix.Signal)) error {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(s.fd), Events: unix.POLLIN}}
 	for {
 		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-			return spawn.Status{}, err
+			return err
 		}
 		if fds[1].Revents&unix.POLLIN != 0 {
 			for _, sig := range sigpipe.Read(s.fd) {
@@ -58,7 +68,7 @@ func (s *Signals) Wait(p spawn.Process, t *Terminal) (spawn.Status, error) {
 				case sig == unix.SIGWINCH:
 					t.Resize()
 				case s.forward:
-					_ = p.Signal(sig) // ESRCH: it has just ended
+					forward(sig)
 				default:
 					t.Restore()
 					sigpipe.Die(sig)
@@ -66,7 +76,7 @@ func (s *Signals) Wait(p spawn.Process, t *Terminal) (spawn.Status, error) {
 			}
 		}
 		if fds[0].Revents != 0 {
-			return p.Wait()
+			return nil
 		}
 	}
 }

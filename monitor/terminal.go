@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -16,7 +17,38 @@ type Terminal struct {
 	old     *term.State
 	started bool
 	done    chan struct{}
+
+	detacher *Detacher // nil: no keys leave it
+	detach   func()
+	detached atomic.Bool
 }
+
+// Detach makes keys leave the terminal: nothing is copied to it any more, and
+// then is called. It must come before Start.
+func (t *Terminal) Detach(keys []byte, then func()) {
+	t.detacher, t.detach = NewDetacher(keys), then
+}
+
+// Detached reports whether the keys have been typed.
+func (t *Terminal) Detached() bool { return t.detached.Load() }
+
+func (t *Terminal) typed(b []byte) (int, error) {
+	out, detached := t.detacher.Feed(b)
+	if _, err := t.master.Write(out); err != nil {
+		return 0, err
+	}
+	if detached {
+		t.detached.Store(true)
+		t.detach()
+		return 0, io.EOF
+	}
+	return len(b), nil
+}
+
+// typist is a terminal as what a keyboard writes to.
+type typist struct{ t *Terminal }
+
+func (w typist) Write(b []byte) (int, error) { return w.t.typed(b) }
 
 // OpenTerminal sets the pty's size and, where in is a terminal, raw mode. A
 // nil in gives the container a terminal that nobody types on.
@@ -63,7 +95,11 @@ func (t *Terminal) Start() {
 	t.started = true
 	t.resize() // it may have changed before SIGWINCH was caught
 	if t.in != nil {
-		go func() { _, _ = io.Copy(t.master, t.in) }()
+		var to io.Writer = t.master
+		if t.detacher != nil {
+			to = typist{t}
+		}
+		go func() { _, _ = io.Copy(to, t.in) }()
 	}
 	go func() {
 		// Ends with EIO when the last process that holds the pty is gone.
