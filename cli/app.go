@@ -176,14 +176,23 @@ func (app *App) engineAsCaller() (*engine.Engine, error) {
 	return app.opened, nil
 }
 
-// entered says that the command has run in a user namespace, and how it ended.
+// entered says that the command, or a part of it, has run in another process,
+// and how it ended there.
 type entered struct {
 	code int
 	err  error // it did not get there
 }
 
-func (e *entered) Error() string { return e.err.Error() }
+func (e *entered) Error() string {
+	if e.err == nil {
+		return "told already"
+	}
+	return e.err.Error()
+}
 func (e *entered) Unwrap() error { return e.err }
+
+// Options are those of the engine, from the flags before the command.
+func (app *App) Options() engine.Options { return app.options }
 
 // fail prints an error as one line and returns code.
 func (app *App) fail(code int, where string, err error) int {

@@ -12,6 +12,7 @@ func constructors() []func() Command {
 	return []func() Command{
 		runCommand, execCommand, psCommand, rmCommand,
 		imagesCommand, importCommand, rmiCommand,
+		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, manCommand,
 	}
 }

@@ -113,7 +113,7 @@ func imageRow(i *engine.ImageSummary, full bool, now time.Time) []Cell {
 		{"ID", id},
 		{"Platform", i.Platform},
 		{"Repository", orNone(i.Name)},
-		{"Size", size(i.Size)},
+		{"Size", Size(i.Size)},
 		{"Tag", orNone(i.Tag)},
 	}
 }

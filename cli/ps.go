@@ -180,9 +180,9 @@ func commandLine(args []string) string {
 
 func containerSize(c *engine.ContainerSummary) string {
 	if c.SizeRootFs == 0 {
-		return size(c.SizeRw)
+		return Size(c.SizeRw)
 	}
-	return size(c.SizeRw) + " (virtual " + size(c.SizeRootFs) + ")"
+	return Size(c.SizeRw) + " (virtual " + Size(c.SizeRootFs) + ")"
 }
 
 func containerStatus(c *engine.ContainerSummary, now time.Time) string {

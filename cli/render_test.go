@@ -172,8 +172,8 @@ func TestSize(t *testing.T) {
 		n    int64
 		want string
 	}{{0, "0B"}, {999, "999B"}, {1000, "1kB"}, {123_456_789, "123MB"}, {1_234_567, "1.23MB"}, {5e9, "5GB"}} {
-		if got := size(tt.n); got != tt.want {
-			t.Errorf("size(%d) = %q, want %q", tt.n, got, tt.want)
+		if got := Size(tt.n); got != tt.want {
+			t.Errorf("Size(%d) = %q, want %q", tt.n, got, tt.want)
 		}
 	}
 }

@@ -26,7 +26,7 @@ type runAction struct {
 	envFile  []string // variables of the files, before those of -e
 	labels   []string // of --label, after those of the files
 	cidfile  string
-	pull     string
+	pull     pulling
 	sigProxy bool
 	detach   bool
 	plan     bool
@@ -34,7 +34,7 @@ type runAction struct {
 }
 
 func newRun() *runAction {
-	return &runAction{pull: "missing", sigProxy: true, getenv: os.LookupEnv}
+	return &runAction{pull: pulling{when: "missing"}, sigProxy: true, getenv: os.LookupEnv}
 }
 
 // config completes the configuration with the arguments.
@@ -107,7 +107,7 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 		}
 		return 0, nil
 	}
-	code, err := e.Containers.Run(ctx, c, o)
+	code, err := app.withImage(ctx, c.Image, &r.pull, func() (int, error) { return e.Containers.Run(ctx, c, o) })
 	if err != nil {
 		if code == 0 {
 			code = engine.ExitEngine
@@ -123,13 +123,10 @@ func (r *runAction) check(app *App) error {
 	if r.detach {
 		return fault.WithHint(fault.New(fault.Unsupported, "detached containers come with the monitor and are not supported yet"), "run without -d")
 	}
-	switch r.pull {
-	case "missing", "never":
-	case "always":
-		return fault.WithHint(fault.New(fault.Unsupported, "--pull always: registries are not supported yet"), "bring the image in with 'tare import'")
-	default:
-		return fault.New(fault.Invalid, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"", r.pull)
+	if err := r.pull.check(); err != nil {
+		return err
 	}
+	r.pull.platform = c.Platform
 	if c.Name != "" && !engine.ValidName(c.Name) {
 		return fault.New(fault.Invalid, "invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", c.Name)
 	}

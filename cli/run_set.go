@@ -156,10 +156,9 @@ func (r *runAction) setMore(flag, v string) (err error) {
 	case "privileged":
 		err = SetBool(&h.Privileged, v)
 	case "pull":
-		r.pull = v
+		r.pull.when = v
 	case "quiet":
-		var quiet bool // nothing is pulled yet
-		err = SetBool(&quiet, v)
+		err = SetBool(&r.pull.quiet, v)
 	case "read-only":
 		err = SetBool(&h.ReadonlyRootfs, v)
 	case "rm":

@@ -237,8 +237,8 @@ func duration(d time.Duration) string {
 	}
 }
 
-// size is Docker's size: powers of 1000, three digits.
-func size(n int64) string {
+// Size is Docker's size: powers of 1000, three digits.
+func Size(n int64) string {
 	v := float64(n)
 	units := [...]string{"B", "kB", "MB", "GB", "TB", "PB"}
 	i := 0

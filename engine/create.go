@@ -184,7 +184,7 @@ func (e *Engine) resolve(ctx context.Context, ref string) (image.Image, error) {
 	}
 	img, err := e.images.Resolve(ref, image.Platform{})
 	if fault.KindOf(err) == fault.NotFound {
-		return img, fault.WithHint(fault.New(fault.NotFound, "no such image: %s", ref), "bring it in with: tare import")
+		return img, &fault.Error{Kind: fault.NotFound, Text: "no such image: " + ref, Err: ErrNoImage, Hint: "bring it in with: tare pull " + ref}
 	}
 	return img, err
 }

@@ -309,13 +309,17 @@ func (in *Ingest) unpack(ctx context.Context, l *Layer, blob io.Reader) error {
 	return nil
 }
 
+// ErrDigest says that a layer's blob has another digest: it may have been
+// damaged on its way.
+var ErrDigest = errors.New("wrong digest")
+
 // verify checks the digest and keeps the blob.
 func (l *Layer) verify(h hash.Hash) error {
 	in, p := l.in, l.p
 	digest := hexSum(h)
 	if p.digest != "" && p.digest != digest {
 		p.remove()
-		return fault.New(fault.Invalid, "fetch %s: the content has digest %s", p.digest, digest)
+		return &fault.Error{Kind: fault.Invalid, Text: "fetch " + p.digest + ": the content has digest " + digest, Err: ErrDigest}
 	}
 	p.mu.Lock()
 	l.size = p.front()

@@ -15,6 +15,9 @@ import (
 	"github.com/tare-engine/tare/reference"
 )
 
+// ErrNotFound is in every error about an image that is not here.
+var ErrNotFound = errors.New("no such image")
+
 // Resolve finds a local image by what a user wrote: a name with optional tag
 // or digest, an id, or an unambiguous prefix of one. The zero Platform asks
 // for the host's, and falls back to the only other one that the name has.
@@ -35,7 +38,7 @@ func (s *Store) Resolve(ref string, p Platform) (Image, error) {
 	}
 	m, err := s.resolveID(id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Image{}, fault.New(fault.NotFound, "find image %s: no such image", ref)
+		return Image{}, fault.New(fault.NotFound, "find image %s: %w", ref, ErrNotFound)
 	}
 	if err == nil && p != (Platform{}) && !m.Platform.matches(p) {
 		return Image{}, fault.New(fault.NotFound, "find image %s: it is for %s, not %s", ref, m.Platform, p)
@@ -175,6 +178,9 @@ func (s *Store) namePath(name string, p Platform) string {
 }
 
 func (s *Store) layerDir(key string) string { return s.root + "/layers/" + key }
+
+// Serves reports whether an image for p serves a request for want.
+func (p Platform) Serves(want Platform) bool { return p.matches(want) }
 
 // matches reports whether an image for p serves a request for want. The
 // variant of arm64 is v8 and seldom written.

@@ -22,6 +22,8 @@ func Action(command string) cli.Action {
 		return &completion{command: command}
 	case "man":
 		return man{}
+	case "pull":
+		return &pull{}
 	}
 	return nil
 }

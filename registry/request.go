@@ -1,0 +1,523 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/tare-engine/tare/fault"
+)
+
+// Client reaches registries. Its fields are set before the first use.
+type Client struct {
+	Config Config
+	Keys   authn.Keychain // nil: Docker's config.json and its helpers
+	Agent  string         // User-Agent
+
+	// Pause is the first wait before a request is repeated, each next one is
+	// twice as long; 0 is 250 ms.
+	Pause time.Duration
+	// Stall is how long a body may bring nothing; 0 is 30 s.
+	Stall time.Duration
+	// Trace is called before each request, for --debug. May be nil.
+	Trace func(method, url string)
+
+	mu         sync.Mutex
+	transports map[Endpoint]*endpoint
+}
+
+// endpoint is a server with its connections.
+type endpoint struct {
+	http    *http.Transport
+	lenient bool // any certificate, or plain HTTP
+
+	mu     sync.Mutex
+	scheme string // "": not found out yet
+}
+
+// Repo is a repository of a registry, with its mirrors.
+type Repo struct {
+	c            *Client
+	Domain, Path string
+	conns        []*conn // the registry itself is the last
+
+	mu  sync.Mutex
+	bad map[*conn]bool // mirrors that this pull has given up
+}
+
+// conn is a repository on one server.
+type conn struct {
+	*endpoint
+	c    *Client
+	e    Endpoint
+	auth *authorizer
+}
+
+// Repo returns the repository domain/path. byDigest chooses the mirrors.
+func (c *Client) Repo(domain, path string, byDigest bool) (*Repo, error) {
+	list, err := c.Config.Endpoints(domain, path, byDigest)
+	if err != nil {
+		return nil, fault.New(fault.KindOf(err), "reach %s/%s: %w", domain, path, err)
+	}
+	r := &Repo{c: c, Domain: domain, Path: path}
+	for _, e := range list {
+		k, err := c.connect(e)
+		if err != nil {
+			return nil, err
+		}
+		r.conns = append(r.conns, k)
+	}
+	return r, nil
+}
+
+// connect shares the connections of all repositories of one server.
+func (c *Client) connect(e Endpoint) (*conn, error) {
+	keys := c.Keys
+	if keys == nil {
+		keys = authn.DefaultKeychain
+	}
+	k := &conn{c: c, e: e, auth: &authorizer{keys: keys, res: resource{authKey(e.Host), e.Path}}}
+	id := e
+	id.Path, id.Mirror = "", false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.endpoint = c.transports[id]
+	if k.endpoint == nil {
+		t, err := newTransport(&id, c.Config.CertDirs)
+		if err != nil {
+			return nil, err
+		}
+		k.endpoint = &endpoint{http: t, lenient: t.TLSClientConfig.InsecureSkipVerify}
+		if c.transports == nil {
+			c.transports = map[Endpoint]*endpoint{}
+		}
+		c.transports[id] = k.endpoint
+	}
+	return k, nil
+}
+
+// own is the registry itself, which a push goes to.
+func (r *Repo) own() *conn { return r.conns[len(r.conns)-1] }
+
+// call is one request, to be repeated as often as it takes.
+type call struct {
+	method string
+	path   string // after /v2/NAME
+	query  url.Values
+	header http.Header
+	body   []byte
+	stream func() (io.Reader, error) // instead of body, opened for each try
+	length int64                     // of stream
+	scope  string                    // "pull", "pull,push"
+	abs    *url.URL                  // instead of path: an upload's location
+	whole  string                    // instead of /v2/NAME/path: a path of the server
+}
+
+// attempts bound how often a request is sent to a server that has trouble.
+const (
+	attempts       = 6
+	mirrorAttempts = 2
+	maxPause       = 10 * time.Second
+	maxRetryAfter  = 2 * time.Minute
+	maxRedirects   = 10
+)
+
+// pull asks one server after the other until one has an answer. Mirrors are
+// left for the next server on any trouble.
+func (r *Repo) pull(ctx context.Context, q call) (*http.Response, *conn, error) {
+	q.scope = "pull"
+	for _, k := range r.conns {
+		if r.distrusted(k) {
+			continue
+		}
+		resp, err := k.do(ctx, q)
+		if err == nil && (resp.StatusCode < 300 || !k.e.Mirror) {
+			return resp, k, nil
+		}
+		if err == nil {
+			err = statusError(resp)
+			drain(resp)
+		}
+		if !k.e.Mirror || ctx.Err() != nil {
+			return nil, k, err
+		}
+		r.distrust(k)
+	}
+	return nil, nil, fault.New(fault.Internal, "reach %s/%s: no server is left", r.Domain, r.Path)
+}
+
+// distrust leaves a mirror out for the rest of this pull.
+func (r *Repo) distrust(k *conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bad == nil {
+		r.bad = map[*conn]bool{}
+	}
+	r.bad[k] = k.e.Mirror
+}
+
+// distrustMirrors leaves all mirrors out.
+func (r *Repo) distrustMirrors() {
+	for _, k := range r.conns {
+		r.distrust(k)
+	}
+}
+
+func (r *Repo) distrusted(k *conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bad[k]
+}
+
+// do sends a request until there is an answer that repeating will not change.
+// The caller closes its body.
+func (k *conn) do(ctx context.Context, q call) (*http.Response, error) {
+	scope := ""
+	if q.scope != "" {
+		scope = "repository:" + k.e.Path + ":" + q.scope
+	}
+	for n := range 4 { // challenges
+		header := k.auth.current()
+		resp, err := k.try(ctx, &q, header)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusUnauthorized {
+			return resp, nil
+		}
+		drain(resp)
+		if err := k.auth.answer(ctx, resp, header, scope, n > 0, k); err != nil {
+			if errors.Is(err, errDenied) {
+				return nil, k.denied(header)
+			}
+			return nil, err
+		}
+	}
+	return nil, k.denied("")
+}
+
+func (k *conn) denied(used string) error {
+	if used == "" {
+		return fault.WithHint(fault.New(fault.Denied, "%s wants a login, or has no such repository", k.e.Host), "tare login "+loginName(k.e.Host))
+	}
+	return fault.New(fault.Denied, "%s denies access", k.e.Host)
+}
+
+func loginName(host string) string {
+	if host == dockerHub {
+		return ""
+	}
+	return host
+}
+
+// try sends a request with one Authorization header, following redirects.
+func (k *conn) try(ctx context.Context, q *call, auth string) (*http.Response, error) {
+	for {
+		scheme, known := k.schemeNow()
+		req, err := k.request(ctx, q, scheme, auth)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := k.retry(ctx, req)
+		if err == nil || known || !k.lenient || ctx.Err() != nil {
+			if err == nil {
+				k.setScheme(scheme)
+			}
+			return resp, err
+		}
+		k.setScheme("http") // and once more
+	}
+}
+
+func (k *conn) schemeNow() (string, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.scheme == "" {
+		return "https", false
+	}
+	return k.scheme, true
+}
+
+func (k *conn) setScheme(s string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.scheme == "" {
+		k.scheme = s
+	}
+}
+
+func (k *conn) request(ctx context.Context, q *call, scheme, auth string) (*http.Request, error) {
+	u := url.URL{Scheme: scheme, Host: k.e.Host, Path: "/v2/" + k.e.Path + q.path, RawQuery: q.query.Encode()}
+	if q.whole != "" {
+		u.Path = q.whole
+	}
+	if q.abs != nil {
+		u = *q.abs
+	}
+	var body io.Reader
+	if q.body != nil {
+		body = bytes.NewReader(q.body)
+	}
+	if q.stream != nil {
+		var err error
+		if body, err = q.stream(); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, q.method, u.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	for key, v := range q.header {
+		req.Header[key] = v
+	}
+	if q.stream != nil {
+		req.ContentLength = q.length
+		req.GetBody = func() (io.ReadCloser, error) {
+			b, err := q.stream()
+			return io.NopCloser(b), err
+		}
+	}
+	if auth != "" && sameServer(&u, k.e.Host) {
+		req.Header.Set("Authorization", auth)
+	}
+	return req, nil
+}
+
+// retry sends a request and repeats it while the server, or the way to it, has
+// trouble that passes.
+func (k *conn) retry(ctx context.Context, req *http.Request) (*http.Response, error) {
+	most := attempts
+	if k.e.Mirror {
+		most = mirrorAttempts
+	}
+	for n := 1; ; n++ {
+		resp, err := k.redirected(req)
+		if err == nil && !passing(resp.StatusCode) || err != nil && !passingError(err) || n == most || ctx.Err() != nil {
+			return resp, err
+		}
+		pause := k.pause(n)
+		if err == nil {
+			if after, ok := retryAfter(resp.Header.Get("Retry-After"), time.Now()); ok {
+				if after > maxRetryAfter {
+					return resp, nil
+				}
+				pause = after
+			}
+			drain(resp)
+		}
+		if err := wait(ctx, pause); err != nil {
+			return nil, err
+		}
+		if req.GetBody != nil {
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		} else if req.Body != nil {
+			return nil, fault.New(fault.Internal, "a request with a body cannot be repeated")
+		}
+	}
+}
+
+// redirected sends a request and follows redirects of GET and HEAD itself:
+// credentials go to the server that they are for and no other.
+func (k *conn) redirected(req *http.Request) (*http.Response, error) {
+	for range maxRedirects {
+		if k.c.Trace != nil {
+			k.c.Trace(req.Method, req.URL.Redacted())
+		}
+		req.Header.Set("User-Agent", k.agent())
+		resp, err := k.http.RoundTrip(req)
+		if err != nil {
+			return nil, err
+		}
+		switch resp.StatusCode {
+		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		default:
+			return resp, nil
+		}
+		if req.Method != http.MethodGet && req.Method != http.MethodHead {
+			return resp, nil
+		}
+		to, err := resp.Location()
+		drain(resp)
+		if err != nil {
+			return nil, fault.New(fault.Unavailable, "%s redirects to nowhere", req.URL.Host)
+		}
+		if to.Scheme != "https" && (to.Scheme != "http" || req.URL.Scheme == "https" && !k.lenient) {
+			return nil, fault.New(fault.Denied, "%s redirects to %s, which is not HTTPS", req.URL.Host, to.Redacted())
+		}
+		next := req.Clone(req.Context())
+		next.URL, next.Host = to, ""
+		if to.Host != req.URL.Host || to.Scheme != req.URL.Scheme {
+			next.Header.Del("Authorization")
+		}
+		req = next
+	}
+	return nil, fault.New(fault.Unavailable, "%s redirects without end", req.URL.Host)
+}
+
+func (k *conn) agent() string {
+	if k.c.Agent != "" {
+		return k.c.Agent
+	}
+	return "tare"
+}
+
+func sameServer(u *url.URL, host string) bool { return u.Host == host }
+
+func (k *conn) pause(n int) time.Duration {
+	d := k.c.Pause
+	if d == 0 {
+		d = 250 * time.Millisecond
+	}
+	d = min(d<<(n-1), maxPause)
+	return d*3/4 + rand.N(d/2+1)
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// passing tells the status codes of trouble that may pass.
+func passing(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// passingError tells a connection that broke from one that cannot be.
+func passingError(err error) bool {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.IsTemporary || dns.IsTimeout
+	}
+	var ne net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.As(err, &ne) && ne.Timeout()
+}
+
+// retryAfter reads the header: seconds or a date (RFC 9110, 10.2.3).
+func retryAfter(s string, now time.Time) (time.Duration, bool) {
+	if s == "" {
+		return 0, false
+	}
+	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
+		return time.Duration(n) * time.Second, true
+	}
+	t, err := http.ParseTime(s)
+	if err != nil {
+		return 0, false
+	}
+	return max(t.Sub(now), 0), true
+}
+
+// StatusError is an answer that was no success.
+type StatusError struct {
+	Status int
+	Code   string // of the registry: MANIFEST_UNKNOWN, …
+	Text   string
+}
+
+func (e *StatusError) Error() string {
+	s := strconv.Itoa(e.Status) + " " + http.StatusText(e.Status)
+	if e.Text != "" {
+		s += " (" + e.Text + ")"
+	}
+	return s
+}
+
+const maxErrorBody = 16 << 10
+
+// statusError reads the errors that a registry sends (distribution-spec,
+// "error codes").
+func statusError(resp *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // an extra
+	var list struct {
+		Errors []struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	err := &StatusError{Status: resp.StatusCode}
+	if json.Unmarshal(body, &list) == nil && len(list.Errors) > 0 {
+		err.Code, err.Text = list.Errors[0].Code, list.Errors[0].Message
+		if err.Text == "" {
+			err.Text = strings.ToLower(strings.ReplaceAll(err.Code, "_", " "))
+		}
+	}
+	kind := fault.Unavailable
+	switch resp.StatusCode {
+	case http.StatusNotFound:
+		kind = fault.NotFound
+	case http.StatusForbidden, http.StatusUnauthorized:
+		kind = fault.Denied
+	case http.StatusMethodNotAllowed:
+		kind = fault.Unsupported
+	}
+	return fault.New(kind, "%s: %w", resp.Request.URL.Host, err)
+}
+
+// isStatus reports whether err is an answer with that status.
+func isStatus(err error, status int) bool {
+	var e *StatusError
+	return errors.As(err, &e) && e.Status == status
+}
+
+// plainError leaves out the request that the reader of the message knows.
+func plainError(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
+}
+
+// drain lets the connection be used again, if that costs little.
+func drain(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	_ = resp.Body.Close()
+}
+
+// readLimited reads a body that must be small.
+func readLimited(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fault.New(fault.Invalid, "larger than %s", bytesText(limit))
+	}
+	return data, nil
+}
+
+func bytesText(n int64) string {
+	if n%(1<<20) == 0 {
+		return strconv.FormatInt(n>>20, 10) + " MiB"
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
