@@ -30,7 +30,7 @@ private() {
 	before=$(groups_now)
 	timeout --foreground 240 unshare --mount --net --ipc --pid --fork --kill-child --mount-proc "$0" "$@"
 	local code=$?
-	comm -13 <(echo "$before") <(groups_now) | grep -E '/(docker|moby|libpod_parent|machine.slice|tare-engines)' | sort -r | xargs -r rmdir 2>/dev/null
+	comm -13 <(echo "$before") <(groups_now) | grep -E '/(default|docker|moby|libpod_parent|tare-engines)(/|$)' | sort -r | xargs -r rmdir 2>/dev/null
 	rm -rf --one-file-system "$TARE_ENGINES_PRIVATE"
 	exit $code
 }
