@@ -14,6 +14,7 @@ func constructors() []func() Command {
 		imagesCommand, importCommand, rmiCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, manCommand,
+		inspectCommand, inspectContainerCommand, inspectImageCommand,
 	}
 }
 

@@ -56,25 +56,19 @@ func (app *App) Render(format string, columns []string, rows [][]Cell) (string, 
 // the cold binary's.
 func (app *App) template(format string, columns []string, rows [][]Cell) (string, error) {
 	source := format
-	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
 	format, tabular := strings.CutPrefix(format, "table ")
-	var texts, names []string // text, then the name after it
-	for rest := format; ; {
-		text, after, found := strings.Cut(rest, "{{")
-		texts = append(texts, text)
-		if !found {
-			break
+	texts, exprs, ok := simpleTemplate(format)
+	names := make([]string, len(exprs))
+	for i, x := range exprs {
+		names[i] = strings.TrimPrefix(x, ".")
+		if x == "json ." {
+			names[i] = ""
+		} else if strings.ContainsAny(names[i], " .") {
+			ok = false
 		}
-		expr, more, closed := strings.Cut(after, "}}")
-		expr = strings.TrimSpace(strings.Trim(expr, "-"))
-		name, isField := strings.CutPrefix(expr, ".")
-		if expr == "json ." {
-			name, isField = "", true
-		}
-		if !closed || !isField || strings.ContainsAny(name, " |().\"") {
-			return app.language(source, columns, rows)
-		}
-		names, rest = append(names, name), more
+	}
+	if !ok {
+		return app.language(source, columns, rows)
 	}
 	var lines [][]string
 	if tabular {

@@ -56,7 +56,7 @@ type Config struct {
 	WorkingDir      string              //
 	Entrypoint      []string            // nil: the image's; [""]: none
 	NetworkDisabled bool                `json:",omitempty"`
-	OnBuild         []string            //
+	OnBuild         []string            `json:",omitempty"` //
 	Labels          map[string]string   //
 	StopSignal      string              `json:",omitempty"` // name or number
 	StopTimeout     *int                `json:",omitempty"` // seconds

@@ -75,7 +75,9 @@ func appendConfigMembers(b []byte, v *Config) []byte {
 	if v.NetworkDisabled {
 		b = strconv.AppendBool(append(b, `,"NetworkDisabled":`...), v.NetworkDisabled)
 	}
-	b = jsonappend.Strings(append(b, `,"OnBuild":`...), v.OnBuild)
+	if len(v.OnBuild) != 0 {
+		b = jsonappend.Strings(append(b, `,"OnBuild":`...), v.OnBuild)
+	}
 	b = jsonappend.StringMap(append(b, `,"Labels":`...), v.Labels)
 	if v.StopSignal != "" {
 		b = jsonappend.String(append(b, `,"StopSignal":`...), v.StopSignal)

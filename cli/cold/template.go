@@ -1,6 +1,7 @@
 package cold
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -100,20 +101,43 @@ func Template(format string, columns []string, rows [][]cli.Cell) (string, error
 // escapes are what a shell's quotes leave in a template.
 var escapes = strings.NewReplacer(`\t`, "\t", `\n`, "\n")
 
-// Value returns what fills in a template with one value, whose fields have the
-// names of the template.
+// Value returns what fills in a template with one value. The names are those
+// of its fields, or else those of its JSON: both .ID and .Id of a container.
 func Value(format string) (func(any) (string, error), error) {
 	t, err := template.New("").Funcs(functions).Parse(escapes.Replace(format))
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "format %q: %w", format, err)
 	}
+	raw, err := t.Clone()
+	if err != nil {
+		return nil, err
+	}
+	raw.Option("missingkey=error")
 	return func(v any) (string, error) {
 		var b strings.Builder
-		if err := t.Execute(&b, v); err != nil {
-			return "", fault.New(fault.Invalid, "format %q: %w", format, err)
+		err := t.Execute(&b, v)
+		if err == nil {
+			return b.String(), nil
 		}
-		return b.String(), nil
+		b.Reset()
+		if plain, perr := plain(v); perr == nil && raw.Execute(&b, plain) == nil {
+			return b.String(), nil
+		}
+		return "", fault.New(fault.Invalid, "format %q: %w", format, err)
 	}, nil
+}
+
+// plain is v as its JSON has it.
+func plain(v any) (any, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var out any
+	err = d.Decode(&out)
+	return out, err
 }
 
 // Regexp compiles a regular expression.
