@@ -23,6 +23,8 @@ func commands() []command {
 		{"kill", "CONTAINER [SIGNAL]", 1, 2, false, "send a signal (default SIGTERM) to a container's first process", newKill},
 		{"delete", "CONTAINER", 1, 1, false, "remove what is left of a stopped container", newDelete},
 		{"list", "", 0, 0, false, "list containers", newList},
+		{"exec", "CONTAINER [COMMAND] [ARG...]", 1, -1, true, "run a further process in a container", newExec},
+		{"update", "CONTAINER", 1, 1, false, "change the limits of a container", newUpdate},
 		{"ps", "CONTAINER [PS OPTIONS...]", 1, -1, true, "show the processes of a container", newPs},
 		{"pause", "CONTAINER", 1, 1, false, "stop all processes of a container", newPause},
 		{"resume", "CONTAINER", 1, 1, false, "let the processes of a paused container go on", newResume},

@@ -194,6 +194,7 @@ func (a *App) config(id string, b *bundle, o *createFlags) (*tareruntime.Config,
 	if o.preserveFDs > 0 && a.Getenv("LISTEN_FDS") != "" {
 		b.spec.Process.Env = append(b.spec.Process.Env, "LISTEN_FDS="+a.Getenv("LISTEN_FDS"), "LISTEN_PID=1")
 	}
+	setHome(b.spec.Process, b.rootfs)
 	if h.Root && !h.UserNS {
 		if err := spawn.Harden(); err != nil {
 			return nil, err
@@ -234,7 +235,7 @@ func (m *made) create(cfg *tareruntime.Config, split bool) (err error) {
 			_ = unix.Close(cfg.Split.Progress)
 		}()
 	}
-	if err := m.giveStdio(); err != nil {
+	if err := giveStdio(m.bundle.spec, m.bundle.spec.Process); err != nil {
 		return err
 	}
 	if m.box, err = tareruntime.Create(*cfg); err != nil {
@@ -295,13 +296,12 @@ func (m *made) leave() error {
 }
 
 // giveStdio gives pipes and terminals that become the container's standard
-// descriptors to its user, who may then open /dev/stdout.
-func (m *made) giveStdio() error {
-	s := m.bundle.spec
-	if s.Process.Terminal {
+// descriptors to their user, who may then open /dev/stdout.
+func giveStdio(s *specs.Spec, p *specs.Process) error {
+	if p.Terminal {
 		return nil
 	}
-	uid := hostID(s.Linux.UIDMappings, s.Process.User.UID)
+	uid := hostID(s.Linux.UIDMappings, p.User.UID)
 	for fd := range 3 {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
@@ -346,4 +346,3 @@ func writePIDFile(path string, pid int) error {
 	}
 	return err
 }
-

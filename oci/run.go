@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/tare-engine/tare/fault"
-	"github.com/tare-engine/tare/monitor"
 )
 
 func newRun(f *flags) action {
@@ -38,48 +37,25 @@ func newRun(f *flags) action {
 
 // attend starts the container as a child, waits for its end and deletes it.
 func (m *made) attend(keep bool) error {
-	tty := m.bundle.spec.Process.Terminal
-	signals, err := monitor.Catch(true, tty)
-	var terminal *monitor.Terminal
-	if err == nil && tty {
-		var rows, cols uint16
-		if size := m.bundle.spec.Process.ConsoleSize; size != nil {
-			rows, cols = uint16(size.Height), uint16(size.Width)
-		}
-		terminal, err = monitor.OpenTerminal(m.box.Console, m.a.Stdin, m.a.Stdout, rows, cols)
-	}
-	if err != nil {
-		m.box.Abandon()
+	ran := false
+	code, err := m.a.attend(m.box, m.bundle.spec.Process, func(int) error {
+		ran = true
+		m.release() // exec, kill and the rest are for other processes now
+		return nil
+	})
+	if !ran {
 		return errors.Join(err, m.forget())
 	}
-	if err := m.box.Start(); err != nil {
-		if terminal != nil {
-			terminal.Finish()
-		}
-		return errors.Join(err, m.forget())
-	}
-	m.release() // exec, kill and the rest are for other processes now
-	if terminal != nil {
-		terminal.Start()
-	}
-	status, err := signals.Wait(m.box.Process, terminal)
-	if terminal != nil {
-		terminal.Finish()
-	}
-	if err != nil {
-		return err
-	}
-	m.box.Process.Release()
 	if m.box.Group != nil {
 		m.box.Group.Close()
 	}
 	if !keep {
-		err = m.end()
+		err = errors.Join(err, m.end())
 	}
 	if err != nil {
 		m.a.log.warn(err.Error()) // the program's exit code is the answer
 	}
-	if code := status.ExitCode(); code != 0 {
+	if code != 0 {
 		return &exitError{code: code}
 	}
 	return nil
@@ -98,4 +74,3 @@ func (m *made) end() error {
 	}
 	return err
 }
-

@@ -103,4 +103,3 @@ func newList(f *flags) action {
 		return w.Flush()
 	}
 }
-

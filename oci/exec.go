@@ -1,0 +1,292 @@
+package oci
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/monitor"
+	tareruntime "github.com/tare-engine/tare/runtime"
+	"github.com/tare-engine/tare/spawn"
+	"github.com/tare-engine/tare/state"
+)
+
+// exitExec is the exit code of an exec whose process never ran, as runc's.
+const exitExec = 255
+
+// execFlags are the flags of exec.
+type execFlags struct {
+	process       string // file
+	tty           bool
+	user          string
+	groups        []string
+	cwd           string
+	env           []string
+	caps          []string
+	detach        bool
+	pidFile       string
+	consoleSocket string
+	preserveFDs   int
+	cgroups       []string
+	ignorePaused  bool
+	noNewPrivs    bool
+	apparmor      string
+	label         string
+}
+
+func newExec(f *flags) action {
+	var o execFlags
+	f.string(&o.process, "process,p", "file", "the process, as JSON, instead of a command; - for standard input")
+	f.bool(&o.tty, "tty,t", "give it a terminal")
+	f.string(&o.user, "user,u", "uid[:gid]", "numbers of its user and group")
+	f.list(&o.groups, "additional-gids,g", "gid", "further group (several times)")
+	f.string(&o.cwd, "cwd", "dir", "its working directory")
+	f.list(&o.env, "env,e", "name=value", "environment variable (several times)")
+	f.list(&o.caps, "cap,c", "name", "further capability (several times)")
+	f.bool(&o.detach, "detach,d", "do not wait for its end")
+	f.string(&o.pidFile, "pid-file", "file", "file to write the process id to")
+	f.string(&o.consoleSocket, "console-socket", "path", "unix socket that gets the terminal's master")
+	f.int(&o.preserveFDs, "preserve-fds", "n", "give it N descriptors from 3 on, too")
+	f.list(&o.cgroups, "cgroup", "path", "cgroup below the container's that it joins")
+	f.bool(&o.ignorePaused, "ignore-paused", "also in a paused container, with which it goes on")
+	f.bool(&o.noNewPrivs, "no-new-privs", "set no_new_privs")
+	f.string(&o.apparmor, "apparmor", "profile", "AppArmor profile")
+	f.string(&o.label, "process-label", "label", "SELinux label")
+	return func(a *App, args []string) error {
+		code, err := a.exec(args[0], args[1:], &o)
+		if err != nil {
+			return &exitError{exitExec, fmt.Errorf("exec failed: %w", err)}
+		}
+		if code != 0 {
+			return &exitError{code: code}
+		}
+		return nil
+	}
+}
+
+// exec brings a further process into a container and returns its exit code.
+func (a *App) exec(id string, args []string, o *execFlags) (int, error) {
+	n, err := preserved(o.preserveFDs, a.Getenv("LISTEN_FDS"))
+	if err != nil {
+		return 0, err
+	}
+	c, err := a.open(id)
+	if err != nil {
+		return 0, err
+	}
+	init, life, err := c.process()
+	if err != nil {
+		return 0, err
+	}
+	if life == state.Gone {
+		return 0, fault.New(fault.Conflict, "cannot exec in a stopped container: %w", errStopped)
+	}
+	defer init.Release()
+	b, err := a.loadConfig(c.rec.Bundle, c.dir+configFile)
+	if err != nil {
+		return 0, err
+	}
+	p, err := a.execProcess(b.spec.Process, args, o)
+	if err != nil {
+		return 0, err
+	}
+	setHome(p, "/proc/"+strconv.Itoa(init.Pid)+"/root")
+	switch {
+	case o.detach && p.Terminal && o.consoleSocket == "":
+		return 0, fault.New(fault.Invalid, "cannot allocate tty if the process is detached without setting console socket")
+	case o.consoleSocket != "" && (!p.Terminal || !o.detach):
+		return 0, fault.New(fault.Invalid, "cannot use console socket if the process is not detached or has no terminal")
+	}
+	f, h, err := facts()
+	if err != nil {
+		return 0, err
+	}
+	layout, err := a.layout()
+	if err != nil {
+		return 0, err
+	}
+	sub, err := subCgroup(o.cgroups)
+	if err != nil {
+		return 0, err
+	}
+	if h.Root && !h.UserNS {
+		if err := spawn.Harden(); err != nil {
+			return 0, err
+		}
+	}
+	if err := giveStdio(b.spec, p); err != nil {
+		return 0, err
+	}
+	b.spec.Linux.CgroupsPath = c.rec.Cgroup
+	box, err := tareruntime.Exec(tareruntime.ExecConfig{
+		Init: init, Spec: b.spec, Process: p, SubCgroup: sub, IgnorePaused: o.ignorePaused,
+		Stdin: 0, Stdout: 1, Stderr: 2, PreserveFDs: n, Layout: layout, Facts: f, Warn: a.log.warn,
+	})
+	if err != nil {
+		return 0, err
+	}
+	if !o.detach {
+		return a.attend(box, p, o.writePID)
+	}
+	if o.consoleSocket != "" {
+		if err := sendConsole(o.consoleSocket, box.Console); err != nil {
+			box.Abandon()
+			return 0, err
+		}
+	}
+	if err := box.Start(); err != nil {
+		return 0, err
+	}
+	if err := o.writePID(box.Process.Pid); err != nil {
+		_ = box.Process.Signal(9)
+		return 0, err
+	}
+	return 0, nil
+}
+
+func (o *execFlags) writePID(pid int) error {
+	if o.pidFile == "" {
+		return nil
+	}
+	return writePIDFile(o.pidFile, pid)
+}
+
+// attend starts a process that this one waits for, with its streams or its
+// terminal. Started may be nil.
+func (a *App) attend(box *tareruntime.Container, p *specs.Process, started func(pid int) error) (int, error) {
+	signals, err := monitor.Catch(true, p.Terminal)
+	var terminal *monitor.Terminal
+	if err == nil && p.Terminal {
+		var rows, cols uint16
+		if p.ConsoleSize != nil {
+			rows, cols = uint16(p.ConsoleSize.Height), uint16(p.ConsoleSize.Width)
+		}
+		terminal, err = monitor.OpenTerminal(box.Console, a.Stdin, a.Stdout, rows, cols)
+	}
+	if err != nil {
+		box.Abandon()
+		return 0, err
+	}
+	finish := func() {
+		if terminal != nil {
+			terminal.Finish()
+		}
+	}
+	if err := box.Start(); err != nil {
+		finish()
+		return 0, err
+	}
+	if terminal != nil {
+		terminal.Start()
+	}
+	if started != nil {
+		if err := started(box.Process.Pid); err != nil {
+			_ = box.Process.Signal(9)
+			_, _ = box.Process.Wait()
+			finish()
+			return 0, err
+		}
+	}
+	status, err := signals.Wait(box.Process, terminal)
+	finish()
+	box.Process.Release()
+	return status.ExitCode(), err
+}
+
+// execProcess is the process to run: that of a file, or the container's with
+// another command and what the flags change.
+func (a *App) execProcess(from *specs.Process, args []string, o *execFlags) (*specs.Process, error) {
+	if o.process != "" {
+		p := &specs.Process{}
+		if _, err := a.readJSON(o.process, p); err != nil {
+			return nil, err
+		}
+		return p, checkProcess(p)
+	}
+	p := *from
+	p.Args, p.Terminal, p.CommandLine = args, o.tty, ""
+	p.Env = append(append([]string(nil), from.Env...), o.env...)
+	p.ConsoleSize = nil
+	if o.cwd != "" {
+		p.Cwd = o.cwd
+	}
+	if o.apparmor != "" {
+		p.ApparmorProfile = o.apparmor
+	}
+	if o.label != "" {
+		p.SelinuxLabel = o.label
+	}
+	p.NoNewPrivileges = p.NoNewPrivileges || o.noNewPrivs
+	if len(o.caps) > 0 {
+		var c specs.LinuxCapabilities
+		if p.Capabilities != nil {
+			c = *p.Capabilities
+		}
+		add := func(list []string) []string { return append(append([]string(nil), list...), o.caps...) }
+		c.Bounding, c.Effective, c.Permitted = add(c.Bounding), add(c.Effective), add(c.Permitted)
+		p.Capabilities = &c
+	}
+	if o.user != "" {
+		u, g, hasGroup := strings.Cut(o.user, ":")
+		var err error
+		if p.User.UID, err = parseID("user", u); err != nil {
+			return nil, err
+		}
+		p.User.GID = 0
+		if hasGroup {
+			if p.User.GID, err = parseID("group", g); err != nil {
+				return nil, err
+			}
+		}
+		p.User.AdditionalGids = nil
+	}
+	for _, g := range o.groups {
+		gid, err := parseID("group", g)
+		if err != nil {
+			return nil, err
+		}
+		p.User.AdditionalGids = append(p.User.AdditionalGids, gid)
+	}
+	return &p, checkProcess(&p)
+}
+
+func parseID(what, s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0, fault.New(fault.Invalid, "%s %q: not a number", what, s)
+	}
+	return uint32(n), nil
+}
+
+func checkProcess(p *specs.Process) error {
+	switch {
+	case len(p.Args) == 0:
+		return fault.New(fault.Invalid, "process args cannot be empty")
+	case !filepath.IsAbs(p.Cwd):
+		return fault.New(fault.Invalid, "process.cwd %q is not an absolute path", p.Cwd)
+	}
+	return nil
+}
+
+// subCgroup reads --cgroup. runc's form for v1, CONTROLLER:PATH, is taken when
+// it names all the hierarchies alike.
+func subCgroup(list []string) (string, error) {
+	if len(list) == 0 {
+		return "", nil
+	}
+	sub := ""
+	for i, v := range list {
+		if _, path, ok := strings.Cut(v, ":"); ok {
+			v = path
+		}
+		v = strings.Trim(filepath.Clean("/"+v), "/")
+		if i > 0 && v != sub {
+			return "", fault.New(fault.Unsupported, "--cgroup: different groups for different controllers")
+		}
+		sub = v
+	}
+	return sub, nil
+}

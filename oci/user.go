@@ -1,0 +1,65 @@
+package oci
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// maxPasswd bounds what is read of a container's passwd file.
+const maxPasswd = 1 << 20
+
+// setHome adds HOME to a process that has none, from the passwd file below
+// root: Docker leaves that to its runtime.
+func setHome(p *specs.Process, root string) {
+	for _, v := range p.Env {
+		if strings.HasPrefix(v, "HOME=") {
+			return
+		}
+	}
+	p.Env = append(p.Env, "HOME="+homeOf(readInRoot(root, "etc/passwd"), p.User.UID))
+}
+
+// homeOf finds a user's home; "/" if there is no such user.
+func homeOf(passwd string, uid uint32) string {
+	want := strconv.FormatUint(uint64(uid), 10)
+	for line := range strings.Lines(passwd) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) >= 6 && f[2] == want && f[5] != "" && f[0] != "" && f[0][0] != '#' && strings.IndexByte(f[5], 0) < 0 {
+			return f[5]
+		}
+	}
+	return "/"
+}
+
+// readInRoot reads a regular file of a root that is not trusted; "" if it
+// cannot be read.
+func readInRoot(root, name string) string {
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = unix.Close(dir) }()
+	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return ""
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer func() { _ = f.Close() }()
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return ""
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxPasswd))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
