@@ -44,6 +44,8 @@ var runFlags = []Flag{
 	{Name: "ipc", Value: "string", Usage: "IPC namespace: private, host, none or ns:PATH", Default: "private", Words: []string{"private", "host", "none", "shareable"}},
 	{Name: "label", Short: 'l', Value: "list", Usage: "Set a label on the container"},
 	{Name: "label-file", Value: "list", Usage: "Read labels from a file"},
+	{Name: "log-driver", Value: "string", Usage: "Where the output is kept: local, json-file, k8s-file, journald or none", Default: "local", Words: []string{"local", "json-file", "k8s-file", "journald", "none"}},
+	{Name: "log-opt", Value: "map", Usage: "Option of the log (max-size=10m, max-file=3, tag=…, labels=…, env=…)"},
 	{Name: "memory", Short: 'm', Value: "bytes", Usage: "Memory limit; no swap beyond it unless --memory-swap says so"},
 	{Name: "memory-reservation", Value: "bytes", Usage: "Memory to leave to the container when memory is short"},
 	{Name: "memory-swap", Value: "bytes", Usage: "Limit of memory plus swap; -1 for unlimited swap"},

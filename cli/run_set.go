@@ -108,6 +108,10 @@ func (r *runAction) setMore(flag, v string) (err error) {
 		r.labels = append(r.labels, v)
 	case "label-file":
 		err = readLabelFile(&c.Labels, v)
+	case "log-driver":
+		h.LogConfig.Type = v
+	case "log-opt":
+		err = setPair(&h.LogConfig.Config, v)
 	case "memory":
 		h.Memory, err = engine.ParseSize(v)
 	case "memory-reservation":

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tare-engine/tare/cgroupfs"
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/logs"
 	"github.com/tare-engine/tare/state"
 )
 
@@ -75,7 +76,7 @@ func (e *Engine) discard(id, name string, remove bool) error {
 	if err := e.snapshots.Remove(id); err != nil {
 		return err
 	}
-	return errors.Join(e.state.RemoveExecs(id), e.state.Delete(id, name, remove))
+	return errors.Join(e.state.RemoveExecs(id), logs.Remove(e.logDir(id)), e.state.Delete(id, name, remove))
 }
 
 // removeGroup kills what is left in a cgroup and removes it.

@@ -47,6 +47,11 @@ func newID() (string, error) {
 // reads the image and the host and changes neither.
 func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*draft, error) {
 	d := &draft{id: id, config: c}
+	if lc := &c.HostConfig.LogConfig; lc.Type != "" || len(lc.Config) > 0 {
+		if _, err := e.resolveLog(id, c.Name, c.Image, "", c); err != nil {
+			return nil, err
+		}
+	}
 	snap, err := e.draftRoot(ctx, d)
 	if err != nil {
 		return nil, err

@@ -48,6 +48,7 @@ func openLocal(dir string, c *Config) (*local, error) {
 }
 
 func rawName(dir string, seq uint64) string { return dir + "/" + strconv.FormatUint(seq, 10) + ".raw" }
+
 func idxName(dir string, seq uint64) string { return dir + "/" + strconv.FormatUint(seq, 10) + ".idx" }
 
 // listRaw returns the numbers of the raw files, in order.
@@ -195,9 +196,9 @@ func (l *local) splice(stream byte, fd, total int, t time.Time) (int, error) {
 			k, err = unix.Splice(fd, nil, l.raw, nil, n-m, unix.SPLICE_F_MOVE)
 			m += int(max(k, 0))
 			switch {
-			case err == unix.EINTR:
+			case errors.Is(err, unix.EINTR):
 				err = nil
-			case err == unix.EINVAL && done+m == 0:
+			case errors.Is(err, unix.EINVAL) && done+m == 0:
 				err = errCannotSplice
 			case err == nil && k == 0:
 				err = unix.EIO // the pipe has less than it said: another reader

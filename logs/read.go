@@ -1,10 +1,13 @@
 package logs
 
 import (
+	"errors"
 	"io"
 	"time"
 
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/fsatomic"
+	"golang.org/x/sys/unix"
 )
 
 // ReadOptions choose what a reader gives out.
@@ -128,4 +131,13 @@ func fieldOf(c *Config, key string) string {
 		}
 	}
 	return ""
+}
+
+// Remove removes a log. A file that the options put elsewhere stays.
+func Remove(dir string) error {
+	err := unix.Rmdir(dir)
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return fsatomic.RemoveTree(unix.AT_FDCWD, dir)
 }
