@@ -10,7 +10,7 @@ import (
 // constructors make the commands, in the order of the help.
 func constructors() []func() Command {
 	return []func() Command{
-		runCommand, execCommand, psCommand, rmCommand, logsCommand,
+		runCommand, execCommand, psCommand, rmCommand, logsCommand, statsCommand,
 		imagesCommand, importCommand, rmiCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, manCommand,

@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"errors"
 	"io"
 	"time"
 
@@ -134,10 +133,4 @@ func fieldOf(c *Config, key string) string {
 }
 
 // Remove removes a log. A file that the options put elsewhere stays.
-func Remove(dir string) error {
-	err := unix.Rmdir(dir)
-	if err == nil || errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	return fsatomic.RemoveTree(unix.AT_FDCWD, dir)
-}
+func Remove(dir string) error { return fsatomic.RemoveTree(unix.AT_FDCWD, dir) }
