@@ -3,6 +3,7 @@ package runtime
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -74,24 +75,20 @@ func TestSwappedComponent(t *testing.T) {
 	}
 }
 
-// TestProcAsVolume: what lies at /proc in the container is never written to
+// TestProcOfImage: what lies at /proc in the container is never written to
 // in place of procfs (CVE-2019-16884).
-func TestProcAsVolume(t *testing.T) {
+func TestProcOfImage(t *testing.T) {
 	needRoot(t)
-	fake := t.TempDir()
-	for _, d := range []string{"self/attr", "1/attr", "sys/net/ipv4"} {
-		must(t, os.MkdirAll(fake+"/"+d, 0o777))
-	}
-	must(t, os.WriteFile(fake+"/self/oom_score_adj", []byte("fake"), 0o666))
-	must(t, os.WriteFile(fake+"/sys/net/ipv4/ip_forward", []byte("fake"), 0o666))
 	score := 250
 	out := sh(t, "cat /proc/self/oom_score_adj /proc/sys/net/ipv4/ip_forward; mkdir /tmp/p; mount -t proc p /tmp/p; cat /tmp/p/1/oom_score_adj /tmp/p/sys/net/ipv4/ip_forward",
 		privileged, func(c *Config) {
-			for i := range c.Spec.Mounts {
-				if c.Spec.Mounts[i].Destination == "/proc" {
-					c.Spec.Mounts[i] = specs.Mount{Type: "bind", Source: fake, Destination: "/proc", Options: []string{"rbind"}}
-				}
+			fake := c.Root.Bind + "/proc"
+			for _, d := range []string{"self/attr", "1/attr", "sys/net/ipv4"} {
+				must(t, os.MkdirAll(fake+"/"+d, 0o777))
 			}
+			must(t, os.WriteFile(fake+"/self/oom_score_adj", []byte("fake"), 0o666))
+			must(t, os.WriteFile(fake+"/sys/net/ipv4/ip_forward", []byte("fake"), 0o666))
+			c.Spec.Mounts = slices.DeleteFunc(c.Spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/proc" })
 			c.Spec.Process.OOMScoreAdj = &score
 			c.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/tare-engine/tare/cgroupfs"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
+	"github.com/tare-engine/tare/spawn"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,6 +22,7 @@ type env struct {
 	cfg  *Config
 	spec *specs.Spec
 	p    *plan.Plan
+	run  *spawn.Run // the plan's, once there is one
 
 	cloneFlags uint64 // namespaces that clone3 makes
 	later      uint64 // namespaces that the child unshares, after joining a user namespace
@@ -31,25 +33,25 @@ type env struct {
 	root, proc plan.Slot
 	init       plan.Slot // pidfd of the process whose namespaces are joined
 	oldRoot    plan.Slot
-	unified    plan.Slot   // directory for CLONE_INTO_CGROUP
-	tasks      []plan.Slot // v1 tasks files
-	binds      []plan.Slot // detached bind mounts, by index in spec.Mounts
-	overmount  plan.Slot   // empty read-only tmpfs that hides directories
-	files      plan.Slot   // tmpfs with Config.Files
-	null       plan.Slot   // the container's /dev/null, O_PATH
-	dev        plan.Slot   // the container's /dev
-	pty        plan.Slot   // slave
+	unified    plan.Slot       // directory for CLONE_INTO_CGROUP
+	tasks      []plan.Slot     // v1 tasks files
+	copyUps    map[int]*copyUp // by index in spec.Mounts
+	binds      []plan.Slot     // detached bind mounts, by index in spec.Mounts
+	overmount  plan.Slot       // empty read-only tmpfs that hides directories
+	files      plan.Slot       // tmpfs with Config.Files
+	null       plan.Slot       // the container's /dev/null, O_PATH
+	dev        plan.Slot       // the container's /dev
+	pty        plan.Slot       // slave
 	cwd        plan.Slot
 
-	startGate  plan.Slot
-	fifo       plan.Slot // the start gate of a split container
-	idGate     plan.Slot // opens when the id map is written
-	hooksGate  plan.Slot // opens when the hooks of the create operation are done
-	arrival    int       // our end of the pipe by which the child says that it is at the start gate
-	arrivalEnd plan.Slot
-	hooked     bool // hooks have begun: those of the end belong to them
-	stdio      [3]plan.Slot
-	preserved  []plan.Slot
+	startGate plan.Slot
+	fifo      plan.Slot // the start gate of a split container
+	idGate    plan.Slot // opens when the id map is written
+	hooksGate int       // where the hooks of the create operation run
+	started   *arrival  // the child is at the start gate
+	hooked    bool      // hooks have begun: those of the end belong to them
+	stdio     [3]plan.Slot
+	preserved []plan.Slot
 
 	gates      []gate
 	startWrite int

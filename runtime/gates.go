@@ -16,9 +16,22 @@ type gate struct {
 	read  plan.Slot
 	write int
 	work  func(spawn.Process) error
+
+	arrival *arrival // nil: the work need not wait for the child
+}
+
+// arrival is a place that the child says it has come to.
+type arrival struct {
+	end  plan.Slot // the child's
+	read int       // the engine's
 }
 
 func (g *gate) open(p spawn.Process) error {
+	if g.arrival != nil {
+		if err := g.arrival.wait(); err != nil {
+			return err
+		}
+	}
 	if err := g.work(p); err != nil {
 		return err
 	}
@@ -41,6 +54,56 @@ func (e *env) newGate(name string, work func(spawn.Process) error) plan.Slot {
 	e.gates = append(e.gates, gate{name: name, write: -1, work: work})
 	e.gates[i].read = e.pipe("gate:"+name, func(w int) { e.gates[i].write = w })
 	return e.gates[i].read
+}
+
+// newMeeting is a gate whose work begins when the child has come to it.
+func (e *env) newMeeting(name string, work func(spawn.Process) error) int {
+	e.newGate(name, work)
+	i := len(e.gates) - 1
+	e.gates[i].arrival = e.newArrival(name)
+	return i
+}
+
+// meet makes the child wait at a meeting.
+func (e *env) meet(i int) {
+	e.arrive(e.gates[i].arrival)
+	e.p.Gate(e.gates[i].read)
+}
+
+func (e *env) newArrival(name string) *arrival {
+	a := &arrival{end: e.p.HostSlot("arrival:" + name), read: -1}
+	e.p.Do(func() []string { return []string{"pipe2([read end, arrival:" + name + "], O_CLOEXEC)"} }, func(s plan.Slots) error {
+		var fd [2]int
+		if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
+			return fmt.Errorf("pipe %s: %w", name, err)
+		}
+		s.Set(a.end, fd[1])
+		a.read = fd[0]
+		e.childEnds = append(e.childEnds, fd[1])
+		e.ownEnds = append(e.ownEnds, fd[0])
+		return nil
+	})
+	return a
+}
+
+func (e *env) arrive(a *arrival) {
+	e.p.Write(plan.InChild, a.end.Arg(), "a")
+	e.p.Close(plan.InChild, a.end.Arg())
+}
+
+// wait returns EPIPE when the child has ended before.
+func (a *arrival) wait() error {
+	var b [1]byte
+	for {
+		n, err := unix.Read(a.read, b[:])
+		switch {
+		case err == unix.EINTR:
+		case err == nil && n == 0:
+			return unix.EPIPE
+		default:
+			return err
+		}
+	}
 }
 
 // pipe adds a host action that makes a pipe whose read end is the slot.

@@ -9,7 +9,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/fault"
-	"github.com/tare-engine/tare/plan"
 	"github.com/tare-engine/tare/spawn"
 	"golang.org/x/sys/unix"
 )
@@ -166,7 +165,7 @@ func hooksHost(e *env) error {
 	if root == "" && len(hooksOf(e.spec, createContainer)) > 0 {
 		return fault.New(fault.Unsupported, "createContainer hooks: the root file system has no path")
 	}
-	e.hooksGate = e.newGate("hooks", func(p spawn.Process) error {
+	e.hooksGate = e.newMeeting("hooks", func(p spawn.Process) error {
 		h := e.hooks()
 		e.hooked = true
 		for _, kind := range []int{prestart, createRuntime} {
@@ -181,7 +180,7 @@ func hooksHost(e *env) error {
 
 func hooksChild(e *env) error {
 	e.p.Note("wait for the hooks")
-	e.p.Gate(e.hooksGate)
+	e.meet(e.hooksGate)
 	return nil
 }
 
@@ -215,18 +214,7 @@ func arrivalHost(e *env) error {
 	if !e.arrives() {
 		return nil
 	}
-	e.arrivalEnd = e.p.HostSlot("arrival")
-	e.p.Do(plan.Text("pipe2([read end, arrival], O_CLOEXEC)"), func(s plan.Slots) error {
-		var fd [2]int
-		if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
-			return fmt.Errorf("pipe: %w", err)
-		}
-		s.Set(e.arrivalEnd, fd[1])
-		e.arrival = fd[0]
-		e.childEnds = append(e.childEnds, fd[1])
-		e.ownEnds = append(e.ownEnds, fd[0])
-		return nil
-	})
+	e.started = e.newArrival("start")
 	return nil
 }
 
@@ -235,8 +223,7 @@ func arrivalChild(e *env) error {
 		return nil
 	}
 	e.p.Note("arrive at the start")
-	e.p.Write(plan.InChild, e.arrivalEnd.Arg(), "a")
-	e.p.Close(plan.InChild, e.arrivalEnd.Arg())
+	e.arrive(e.started)
 	return nil
 }
 
@@ -255,20 +242,10 @@ func (c *Container) startHooks() error {
 
 // arrived waits until the child has come to the start gate.
 func (c *Container) arrived() error {
-	var b [1]byte
-	for {
-		n, err := unix.Read(c.env.arrival, b[:])
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == nil && n == 0:
-			err = unix.EPIPE
-		}
-		if err != nil {
-			return c.blame(err)
-		}
-		return nil
+	if err := c.env.started.wait(); err != nil {
+		return c.blame(err)
 	}
+	return nil
 }
 
 // poststart stops the container when one of its hooks fails.

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -16,7 +17,9 @@ type mountOptions struct {
 	propagation           uint64
 	recPropagation        bool
 	data                  []string // for the file system
+	super                 []string // for the superblock: sync and the like
 	copyUp                bool     // tmpcopyup
+	remount               bool
 	idmap, recursiveIdmap bool
 }
 
@@ -37,6 +40,9 @@ var mountFlags = []mountFlag{
 	{"diratime", 0, unix.MOUNT_ATTR_NODIRATIME, false},
 	{"exec", 0, unix.MOUNT_ATTR_NOEXEC, false},
 	{"loud", 0, 0, false},
+	{"noiversion", 0, 0, false},
+	{"nolazytime", 0, 0, false},
+	{"nomand", 0, 0, false},
 	{"noatime", unix.MOUNT_ATTR_NOATIME, unix.MOUNT_ATTR__ATIME, false},
 	{"nodev", unix.MOUNT_ATTR_NODEV, 0, false},
 	{"nodiratime", unix.MOUNT_ATTR_NODIRATIME, 0, false},
@@ -68,6 +74,7 @@ var mountFlags = []mountFlag{
 	{"rrw", 0, unix.MOUNT_ATTR_RDONLY, true},
 	{"rstrictatime", unix.MOUNT_ATTR_STRICTATIME, unix.MOUNT_ATTR__ATIME, true},
 	{"rsuid", 0, unix.MOUNT_ATTR_NOSUID, true},
+	{"silent", 0, 0, false}, // fsconfig has no such flag
 	{"rsymfollow", 0, unix.MOUNT_ATTR_NOSYMFOLLOW, true},
 }
 
@@ -117,8 +124,10 @@ next:
 			o.idmap = true
 		case "ridmap":
 			o.idmap, o.recursiveIdmap = true, true
-		case "remount", "norecursive":
-			return o, fault.New(fault.Unsupported, "mount %s: option %q", m.Destination, opt)
+		case "remount":
+			o.remount = true
+		case "dirsync", "iversion", "lazytime", "mand", "sync":
+			o.super = append(o.super, opt)
 		case "":
 		default:
 			o.data = append(o.data, opt)
@@ -126,6 +135,18 @@ next:
 	}
 	if o.bind && len(o.data) > 0 {
 		return o, fault.New(fault.Invalid, "mount %s: unknown option %q", m.Destination, strings.Join(o.data, ","))
+	}
+	switch mapped := o.idmap || len(m.UIDMappings)+len(m.GIDMappings) > 0; {
+	case mapped && !o.bind:
+		return o, fault.New(fault.Unsupported, "mount %s: an id mapping of type %s: bind mounts only", m.Destination, m.Type)
+	case (len(m.UIDMappings) == 0) != (len(m.GIDMappings) == 0):
+		return o, fault.New(fault.Invalid, "mount %s: uidMappings and gidMappings are required together", m.Destination)
+	case o.copyUp && m.Type != "tmpfs":
+		return o, fault.New(fault.Invalid, "mount %s: tmpcopyup of type %s: tmpfs only", m.Destination, m.Type)
+	case o.remount && (o.copyUp || mapped):
+		return o, fault.New(fault.Invalid, "mount %s: remount changes neither content nor ids", m.Destination)
+	case (m.Type == "cgroup" || m.Type == "cgroup2") && len(o.data) > 0:
+		return o, fault.New(fault.Unsupported, "mount %s: option %q of a cgroup mount", m.Destination, o.data[0])
 	}
 	// The kernel wants the whole atime field cleared when it is set.
 	if o.set&unix.MOUNT_ATTR__ATIME != 0 || o.clear&unix.MOUNT_ATTR__ATIME != 0 {
@@ -135,4 +156,18 @@ next:
 		o.recClear |= unix.MOUNT_ATTR__ATIME
 	}
 	return o, nil
+}
+
+// MountOptions returns the names of the options that are not a file system's
+// own, sorted.
+func MountOptions() []string {
+	names := []string{
+		"bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap", "dirsync", "iversion", "lazytime", "mand", "sync",
+		"private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable",
+	}
+	for i := range mountFlags {
+		names = append(names, mountFlags[i].name)
+	}
+	slices.Sort(names)
+	return names
 }

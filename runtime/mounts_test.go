@@ -226,12 +226,14 @@ func TestBindRefused(t *testing.T) {
 		{"dangling link", "/link", "mount /link: no such file or directory", func(r string) error { return os.Symlink("nowhere/at/all", r+"/link") }},
 		{"dangling directory", "/link/x", "mount /link/x: no such file or directory", func(r string) error { return os.Symlink("nowhere", r+"/link") }},
 		{"link to itself", "/self", "mount /self: too many levels of symbolic links", func(r string) error { return os.Symlink("self", r+"/self") }},
-		{"magic link", "/proc/self/fd/1", "mount /proc/self/fd/1: too many levels of symbolic links", nil},
-		{"magic link in between", "/proc/self/cwd/x", "mount /proc/self/cwd/x: too many levels of symbolic links", nil},
+		{"magic link", "/proc/self/fd/1", "mount /proc/self/fd/1: only procfs", nil},
+		{"magic link in between", "/proc/self/cwd/x", "mount /proc/self/cwd/x: only procfs", nil},
+		{"magic link by way of a link", "/l/self/fd/1", "mount /l/self/fd/1: too many levels of symbolic links", func(r string) error { return os.Symlink("proc", r+"/l") }},
+		{"in procfs by way of a link", "/l/nothing", "mount /l/nothing: no such file or directory", func(r string) error { return os.Symlink("proc", r+"/l") }},
 		{"link to a magic link", "/m", "mount /m: too many levels of symbolic links", func(r string) error { return os.Symlink("/proc/1/root", r+"/m") }},
 		{"below a file", "/etc/f/x", "mount /etc/f/x: not a directory", func(r string) error { return os.WriteFile(r+"/etc/f", nil, 0o600) }},
 		{"directory on a file", "/etc/f", "mount /etc/f: not a directory", func(r string) error { return os.WriteFile(r+"/etc/f", nil, 0o600) }},
-		{"in procfs", "/proc/nothing", "mount /proc/nothing: no such file or directory", nil},
+		{"in procfs", "/proc/nothing", "mount /proc/nothing: only procfs", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := newConfig(t, shell("true"), bind(v, tt.dst))

@@ -158,11 +158,14 @@ func TestRefused(t *testing.T) {
 		{`propagation "sideways": unknown`, fault.Invalid, linux(func(l *specs.Linux) { l.RootfsPropagation = "sideways" })},
 		{`mount /d: source "data" is not absolute`, fault.Invalid, bind("data", "/d")},
 		{`mount "/..": destination is the root`, fault.Invalid, addMount(specs.Mount{Type: "tmpfs", Destination: "/.."})},
-		{"mount /d: tmpcopyup", fault.Unsupported, addMount(specs.Mount{Type: "tmpfs", Destination: "/d", Options: []string{"tmpcopyup"}})},
-		{`mount /d: option "remount"`, fault.Unsupported, bind("/s", "/d", "remount")},
+		{"mount /d: tmpcopyup of type bind: tmpfs only", fault.Invalid, bind("/s", "/d", "tmpcopyup")},
+		{"mount /d: remount changes neither content nor ids", fault.Invalid, bind("/s", "/d", "remount", "idmap")},
+		{"mount /d: an id mapping of type tmpfs: bind mounts only", fault.Unsupported, addMount(specs.Mount{Type: "tmpfs", Destination: "/d", Options: []string{"idmap"}})},
+		{`mount /d: option "none" of a cgroup mount`, fault.Unsupported, addMount(specs.Mount{Type: "cgroup", Destination: "/d", Options: []string{"none"}})},
+		{"mount /proc: only procfs itself can be mounted there", fault.Invalid, addMount(specs.Mount{Type: "tmpfs", Destination: "/proc"})},
 		{`mount /d: unknown option "size=1"`, fault.Invalid, bind("/s", "/d", "size=1")},
 		{"mount /d: idmap without mappings", fault.Invalid, bind("/s", "/d", "idmap")},
-		{"mount /d: idmap without mappings", fault.Invalid, addMount(specs.Mount{Type: "bind", Source: "/s", Destination: "/d", UIDMappings: maps})},
+		{"mount /d: uidMappings and gidMappings are required together", fault.Invalid, addMount(specs.Mount{Type: "bind", Source: "/s", Destination: "/d", UIDMappings: maps})},
 		{"bind source /nowhere/at/all: no such file or directory", fault.Invalid, func(c *Config) {
 			c.IsDir = nil
 			apply(c, []edit{bind("/nowhere/at/all", "/d")})

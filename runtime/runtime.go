@@ -205,7 +205,7 @@ func create(cfg *Config) (c *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.run = run
+	c.run, e.run = run, run
 	var o spawn.Options
 	if cfg.After != nil {
 		o.After = func(i int) { cfg.After(fmt.Sprintf("host %d", i)) }

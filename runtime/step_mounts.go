@@ -3,6 +3,7 @@ package runtime
 import (
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -22,8 +23,17 @@ func mountsHost(e *env) error {
 		if err != nil {
 			return err
 		}
-		if !o.bind || e.file(m) != nil {
+		if err := checkProcMount(m); err != nil {
+			return err
+		}
+		if o.copyUp {
+			e.copyUpHost(i, m)
+		}
+		if !o.bind || o.remount || e.file(m) != nil {
 			continue
+		}
+		if len(o.super) > 0 {
+			e.warn("mount " + m.Destination + ": " + strings.Join(o.super, ",") + ": a bind mount has its source's")
 		}
 		if !path.IsAbs(m.Source) {
 			return fault.New(fault.Invalid, "mount %s: source %q is not absolute", m.Destination, m.Source)
@@ -39,20 +49,27 @@ func mountsHost(e *env) error {
 func (e *env) bindHost(i int, m *specs.Mount, o *mountOptions) error {
 	src := e.p.OpenTree(plan.OnHost, m.Source, plan.CWD, m.Source, o.recursive)
 	e.binds[i] = src
+	if clean(m.Destination) == "proc" {
+		e.p.Do(plan.Text("fstatfs([source]): a procfs"), func(s plan.Slots) error {
+			var fs unix.Statfs_t
+			if err := unix.Fstatfs(s.Get(src), &fs); err != nil || fs.Type != unix.PROC_SUPER_MAGIC {
+				return errOverProc(m.Destination)
+			}
+			return nil
+		})
+	}
 	if o.propagation == 0 {
 		// As every engine: a volume does not feed mounts back to the host.
 		o.propagation, o.recPropagation = unix.MS_PRIVATE, o.recursive
 	}
 	if o.idmap || len(m.UIDMappings)+len(m.GIDMappings) > 0 {
-		uids, gids := m.UIDMappings, m.GIDMappings
-		if len(uids) == 0 {
-			uids, gids = e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings
-		}
-		if len(uids) == 0 || len(gids) == 0 {
+		var ns plan.Slot
+		if len(m.UIDMappings) > 0 {
+			ns = e.idmapSlot(m.UIDMappings, m.GIDMappings)
+		} else if ns = e.userNSMap(); ns == 0 {
 			return fault.New(fault.Invalid, "mount %s: idmap without mappings", m.Destination)
 		}
-		e.p.MountSetattr(plan.OnHost, src.Arg(), o.recursiveIdmap,
-			plan.Attrs{Set: unix.MOUNT_ATTR_IDMAP, UserNS: e.idmapSlot(uids, gids)})
+		e.p.MountSetattr(plan.OnHost, src.Arg(), o.recursiveIdmap, plan.Attrs{Set: unix.MOUNT_ATTR_IDMAP, UserNS: ns})
 	}
 	e.p.MountSetattr(plan.OnHost, src.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
 	if o.set|o.clear != 0 {
@@ -77,6 +94,8 @@ func mountsChild(e *env) error {
 			return err
 		}
 		switch {
+		case o.remount:
+			e.remount(m, &o)
 		case o.bind && e.file(m) != nil:
 			e.bindFile(m, &o)
 		case e.binds[i] != 0:
@@ -93,10 +112,7 @@ func mountsChild(e *env) error {
 		case m.Type == "cgroup" || m.Type == "cgroup2":
 			e.mountCgroup(m, &o)
 		default:
-			err = e.mountFS(m, &o)
-		}
-		if err != nil {
-			return err
+			e.mountFS(i, m, &o)
 		}
 	}
 	return nil
@@ -115,13 +131,10 @@ func (e *env) isDir(source string) (bool, error) {
 }
 
 // mountFS mounts a file system that belongs to the container's namespaces.
-func (e *env) mountFS(m *specs.Mount, o *mountOptions) error {
-	if o.copyUp {
-		return fault.New(fault.Unsupported, "mount %s: tmpcopyup", m.Destination)
-	}
+func (e *env) mountFS(i int, m *specs.Mount, o *mountOptions) {
 	var mnt plan.Slot
 	inherit := m.Type == "tmpfs" && !o.has("mode")
-	readonly := inherit && (o.set|o.recSet)&unix.MOUNT_ATTR_RDONLY != 0
+	readonly := (inherit || o.copyUp) && (o.set|o.recSet)&unix.MOUNT_ATTR_RDONLY != 0
 	if readonly { // the mode has to be written first
 		o.set, o.recSet = o.set&^unix.MOUNT_ATTR_RDONLY, o.recSet&^unix.MOUNT_ATTR_RDONLY
 	}
@@ -143,11 +156,64 @@ func (e *env) mountFS(m *specs.Mount, o *mountOptions) error {
 	if mode != 0 {
 		e.p.Call(plan.InChild, unix.SYS_FCHMODAT, []plan.Arg{mnt.Arg(), e.p.Str("."), mode.Arg()}, plan.When(plan.IfOK, mode))
 	}
+	if c := e.copyUps[i]; c != nil {
+		c.from, c.to = t, mnt
+		e.meet(c.gate)
+	}
 	if readonly {
 		e.p.MountSetattr(plan.InChild, mnt.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY})
 	}
 	if o.propagation != 0 {
 		e.p.MountSetattr(plan.InChild, mnt.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
+	}
+}
+
+// remount changes what is mounted at the destination already: the mount's
+// attributes, and without bind the file system's own options.
+func (e *env) remount(m *specs.Mount, o *mountOptions) {
+	t := e.open(m.Destination, unix.O_PATH)
+	if !o.bind && len(o.data)+len(o.super) > 0 {
+		fs := e.p.Open(plan.InChild, "fs:remount", unix.SYS_FSPICK, []plan.Arg{
+			t.Arg(), e.p.Str(""), plan.Int(unix.FSPICK_CLOEXEC | unix.FSPICK_EMPTY_PATH),
+		})
+		e.fsOptions(fs, m, o)
+		e.p.Call(plan.InChild, unix.SYS_FSCONFIG, []plan.Arg{fs.Arg(), plan.Int(unix.FSCONFIG_CMD_RECONFIGURE), plan.Int(0), plan.Int(0), plan.Int(0)})
+	}
+	if o.set|o.clear != 0 {
+		e.p.MountSetattr(plan.InChild, t.Arg(), false, plan.Attrs{Set: o.set, Clear: o.clear})
+	}
+	if o.recSet|o.recClear != 0 {
+		e.p.MountSetattr(plan.InChild, t.Arg(), true, plan.Attrs{Set: o.recSet, Clear: o.recClear})
+	}
+	if o.propagation != 0 {
+		e.p.MountSetattr(plan.InChild, t.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
+	}
+}
+
+// overProc are the files of /proc that may be covered: what programs such as
+// lxcfs give the container its own view of. Anything else there could mislead
+// whoever writes to a process's attributes (CVE-2019-16884, CVE-2019-19921).
+var overProc = []string{
+	"cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime",
+	"sys/crypto/fips_enabled", "sys/kernel/ns_last_pid",
+}
+
+func errOverProc(destination string) error {
+	return fault.New(fault.Invalid, "mount %s: only procfs itself can be mounted there", destination)
+}
+
+// checkProcMount refuses what would cover /proc or a part of it, but for a
+// procfs of the host, which is found out when it is opened.
+func checkProcMount(m *specs.Mount) error {
+	dest := clean(m.Destination)
+	rel, inside := strings.CutPrefix(dest, "proc/")
+	o, err := parseMountOptions(m)
+	switch {
+	case err != nil:
+		return err
+	case dest == "proc" && m.Type != "proc" && !o.bind && !o.remount,
+		inside && !slices.Contains(overProc, rel) && m.Type != "proc" && !o.remount:
+		return errOverProc(m.Destination)
 	}
 	return nil
 }
@@ -170,6 +236,19 @@ func (e *env) newFS(m *specs.Mount, o *mountOptions) plan.Slot {
 		source = m.Type
 	}
 	e.p.FsString(plan.InChild, fs, "source", source)
+	e.fsOptions(fs, m, o)
+	if m.Type == "tmpfs" || m.Type == "devpts" || m.Type == "mqueue" {
+		e.label(plan.InChild, fs)
+	}
+	e.p.FsCreate(plan.InChild, fs)
+	return e.p.Fsmount(plan.InChild, m.Type, fs, int(o.set|o.recSet))
+}
+
+// fsOptions sets what the file system takes of a mount's options.
+func (e *env) fsOptions(fs plan.Slot, m *specs.Mount, o *mountOptions) {
+	for _, flag := range o.super {
+		e.p.FsFlag(plan.InChild, fs, flag)
+	}
 	for _, d := range o.data {
 		key, value, ok := strings.Cut(d, "=")
 		if ok && m.Type == "devpts" && key == "gid" && !e.hasGID(value) {
@@ -181,11 +260,6 @@ func (e *env) newFS(m *specs.Mount, o *mountOptions) plan.Slot {
 			e.p.FsFlag(plan.InChild, fs, key)
 		}
 	}
-	if m.Type == "tmpfs" || m.Type == "devpts" || m.Type == "mqueue" {
-		e.label(plan.InChild, fs)
-	}
-	e.p.FsCreate(plan.InChild, fs)
-	return e.p.Fsmount(plan.InChild, m.Type, fs, int(o.set|o.recSet))
 }
 
 // mountCgroup mounts the container's view of its cgroups: the one unified

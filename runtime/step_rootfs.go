@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
 	"github.com/tare-engine/tare/snapshot"
@@ -20,25 +21,36 @@ func rootfsHost(e *env) error {
 			e.p.MountSetattr(plan.OnHost, e.root.Arg(), true, plan.Attrs{Propagation: unix.MS_PRIVATE})
 		}
 		a := plan.Attrs{Propagation: unix.MS_PRIVATE}
+		if prop, err := propagationOf(e.spec.Linux.RootfsPropagation); err == nil && prop&(unix.MS_SLAVE|unix.MS_SHARED) != 0 {
+			a.Propagation = unix.MS_SLAVE // of the host's mount that it is a copy of
+		}
 		if r.ReadOnly {
 			a.Set = unix.MOUNT_ATTR_RDONLY // an image's only layer
 		}
-		if e.cfg.IdmapRoot && ownUserNS(e.spec) {
+		if ns := e.rootMap(); ns != 0 {
 			a.Set |= unix.MOUNT_ATTR_IDMAP
-			a.UserNS = e.idmapSlot(e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings)
+			a.UserNS = ns
 		}
 		e.p.MountSetattr(plan.OnHost, e.root.Arg(), false, a)
 	case r.Options != "":
 		if e.cfg.RootTarget == "" {
 			return fault.New(fault.Internal, "mount root file system: no directory to mount on")
 		}
-		if e.cfg.IdmapRoot && ownUserNS(e.spec) {
+		if e.cfg.IdmapRoot && namespace(e.spec, specs.UserNamespace) != nil {
 			return errIdmapLayers
 		}
 	default:
 		return e.overlayHost(r)
 	}
 	return nil
+}
+
+// rootMap is the map that the root is shown with; 0 is none.
+func (e *env) rootMap() plan.Slot {
+	if !e.cfg.IdmapRoot {
+		return 0
+	}
+	return e.userNSMap()
 }
 
 // errIdmapLayers: an idmapped layer is a detached mount, which has no path.
@@ -48,10 +60,7 @@ var errIdmapLayers = fault.New(fault.Unsupported,
 func (e *env) overlayHost(r *snapshot.Mount) error {
 	// The upper directory is not mapped: overlay itself, which writes as the
 	// host's root, would have no id in it. It belongs to the container's root.
-	var idmap plan.Slot
-	if e.cfg.IdmapRoot && ownUserNS(e.spec) {
-		idmap = e.idmapSlot(e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings)
-	}
+	idmap := e.rootMap()
 	fs := e.p.Fsopen(plan.OnHost, "overlay")
 	for _, c := range r.Config {
 		switch c.Cmd {
@@ -148,9 +157,9 @@ func pivotChild(e *env) error {
 	e.p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{e.cwd.Arg()})
 	if prop, err := propagationOf(e.spec.Linux.RootfsPropagation); err != nil {
 		return err
-	} else if prop&unix.MS_SHARED != 0 {
+	} else if prop&(unix.MS_SHARED|unix.MS_UNBINDABLE) != 0 {
 		e.p.Note("set root propagation")
-		e.p.MountSetattr(plan.InChild, e.root.Arg(), false, plan.Attrs{Propagation: unix.MS_SHARED})
+		e.p.MountSetattr(plan.InChild, e.root.Arg(), false, plan.Attrs{Propagation: prop})
 	}
 	return nil
 }

@@ -138,6 +138,20 @@ func idmapFD(uids, gids []specs.LinuxIDMapping) (int, error) {
 	return fd, nil
 }
 
+// userNSMap returns a user namespace with the container's map, for idmapped
+// mounts; 0 where the container has none of its own.
+func (e *env) userNSMap() plan.Slot {
+	if ownUserNS(e.spec) {
+		return e.idmapSlot(e.spec.Linux.UIDMappings, e.spec.Linux.GIDMappings)
+	}
+	for _, j := range e.joins {
+		if j.flag == unix.CLONE_NEWUSER {
+			return j.fd
+		}
+	}
+	return 0
+}
+
 // idmapSlot adds the host action that makes such a namespace.
 func (e *env) idmapSlot(uids, gids []specs.LinuxIDMapping) plan.Slot {
 	s := e.p.HostSlot("userns:idmap")

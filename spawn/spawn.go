@@ -252,6 +252,19 @@ func (r *Run) WaitExec() error {
 	return r.failure(st)
 }
 
+// WaitEnd waits for the end of a child whose plan ends with exit_group(0)
+// instead of a program, and reaps it.
+func (r *Run) WaitEnd() error {
+	st, err := r.child.Wait()
+	if err != nil {
+		return err
+	}
+	if st != (Status{}) {
+		return r.failure(st)
+	}
+	return nil
+}
+
 // progress returns the op that the child has come to, nil before and behind
 // the plan's ops, and its errno if it failed.
 func (r *Run) progress() (*plan.Op, unix.Errno) {
