@@ -20,12 +20,12 @@ var layers = map[string]int{
 	"fault": 0, "fsatomic": 0, "jsonappend": 0,
 	"plan": 1, "seccomp": 1, "capability": 1, "cgroup": 1, "spec": 1, "reference": 1, "layer": 1,
 	"layer/unzstd": 1, // in the cold program only
-	"spawn/nofile": 1, "spawn/sigpipe": 1,
+	"pidfd":        0, "monitor/wire": 1, "spawn/nofile": 1, "spawn/sigpipe": 1,
 	"spawn": 2, "cgroupfs": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2, "events": 2,
 	"logs":    2,
-	"runtime": 3, "monitor": 3, "registry": 3, // stand on other mechanisms
+	"runtime": 3, "monitor": 3, "monitor/keeper": 3, "registry": 3, // stand on other mechanisms
 	"rootless": 4, "engine": 5,
-	"cli":          6, "oci": 6,
+	"cli": 6, "oci": 6,
 	"cli/complete": 7, // from here on in the cold program only
 	"cli/cold":     8,
 }

@@ -196,16 +196,22 @@ func (app *App) Options() engine.Options { return app.options }
 
 // fail prints an error as one line and returns code.
 func (app *App) fail(code int, where string, err error) int {
-	if where != "" {
-		where += ": "
+	text := err.Error()
+	var o *objectError
+	switch {
+	case where == "":
+	case errors.As(err, &o) && strings.HasPrefix(text, o.object+": "):
+		text = where + " " + text // rm web: container is running
+	default:
+		text = where + ": " + text
 	}
-	app.Warn(where + err.Error() + hintText(err))
+	app.Warn(text + hintText(err))
 	return code
 }
 
 func hintText(err error) string {
 	if h := fault.HintOf(err); h != "" {
-		return " (hint: " + h + ")"
+		return " (" + h + ")"
 	}
 	return ""
 }

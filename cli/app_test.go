@@ -24,7 +24,7 @@ func TestFailIsOneLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "tare: run: we b: no image a root: all is well (hint: import it)\n"; code != 126 || string(text) != want {
+	if want := "tare: run we b: no image a root: all is well (import it)\n"; code != 126 || string(text) != want {
 		t.Errorf("got %d and %q, want %q", code, text, want)
 	}
 }

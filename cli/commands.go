@@ -10,10 +10,11 @@ import (
 // constructors make the commands, in the order of the help.
 func constructors() []func() Command {
 	return []func() Command{
-		runCommand, execCommand, psCommand, rmCommand, logsCommand, statsCommand,
+		runCommand, createCommand, startCommand, attachCommand, execCommand, psCommand, logsCommand, statsCommand,
+		stopCommand, restartCommand, killCommand, pauseCommand, unpauseCommand, waitCommand, rmCommand,
 		imagesCommand, importCommand, rmiCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
-		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, manCommand,
+		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, keepCommand, manCommand,
 		inspectCommand, inspectContainerCommand, inspectImageCommand,
 	}
 }

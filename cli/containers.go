@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tare-engine/tare/fault"
 )
@@ -33,24 +34,24 @@ func (r *rmAction) Run(ctx context.Context, app *App, args []string) (int, error
 	if err != nil {
 		return 0, err
 	}
-	return EachArg(app, "rm", args, func(arg string) error {
+	return parallelArgs(app, "rm", args, func(arg string) error {
 		_, err := e.Containers.Remove(ctx, arg, r.force)
 		if r.force && fault.KindOf(err) == fault.NotFound {
 			app.Warn("rm: " + arg + ": " + err.Error())
-			return nil // as docker rm -f: it is gone, and that was wanted
-		}
-		if err == nil {
-			app.Print(arg + "\n")
+			return errSaid // as docker rm -f: it is gone, and that was wanted
 		}
 		return err
 	})
 }
 
+// errSaid says that there is nothing more to say, and nothing to print.
+var errSaid = errors.New("said")
+
 // EachArg does all that can be done, says what could not, and gives 1 then.
 func EachArg(app *App, where string, args []string, do func(string) error) (int, error) {
 	code := 0
 	for _, arg := range args {
-		if err := do(arg); err != nil {
+		if err := do(arg); err != nil && !errors.Is(err, errSaid) {
 			code = app.fail(exitError, where, within(arg, err))
 		}
 	}

@@ -29,8 +29,11 @@ type runAction struct {
 	pull     pulling
 	sigProxy bool
 	detach   bool
+	create   bool // tare create
 	plan     bool
 	getenv   func(string) (string, bool)
+
+	detachKeys string
 }
 
 func newRun() *runAction {
@@ -58,8 +61,10 @@ func (r *runAction) config(args []string) (*engine.ContainerConfig, error) {
 			return nil, err
 		}
 	}
-	c.AttachStdin, c.StdinOnce = c.OpenStdin, c.OpenStdin
-	c.AttachStdout, c.AttachStderr = true, true
+	if !r.detach {
+		c.AttachStdin, c.StdinOnce = c.OpenStdin, c.OpenStdin
+		c.AttachStdout, c.AttachStderr = true, true
+	}
 	return c, nil
 }
 
@@ -83,11 +88,7 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 	if err := r.check(app); err != nil {
 		return exitUsage, within(r.object(), err)
 	}
-	o := &engine.RunOptions{SigProxy: r.sigProxy, Warn: func(msg string) { app.Warn("warning: " + msg) }}
-	o.Out, o.Err = app.Stdout, app.Stderr
-	if c.OpenStdin {
-		o.In = app.Stdin
-	}
+	var created func(id string) error
 	if r.cidfile != "" && !r.plan {
 		f, err := newCIDFile(r.cidfile)
 		if err != nil {
@@ -95,34 +96,87 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 		}
 		defer f.close()
 		c.HostConfig.ContainerIDFile = r.cidfile
-		o.Created = f.write
+		created = f.write
 	}
 	e, err := app.Engine()
 	if err != nil {
 		return engine.ExitEngine, err
 	}
-	if r.plan {
-		if err := e.Containers.Plan(ctx, c, app.Stdout); err != nil {
-			return engine.ExitEngine, within(r.object(), err)
-		}
-		return 0, nil
-	}
-	code, err := app.withImage(ctx, c.Image, &r.pull, func() (int, error) { return e.Containers.Run(ctx, c, o) })
-	if err != nil {
-		if code == 0 {
+	var code int
+	switch {
+	case r.plan:
+		if err = e.Containers.Plan(ctx, c, app.Stdout); err != nil {
 			code = engine.ExitEngine
 		}
-		return code, within(r.object(), err)
+	case r.create:
+		code, err = app.withImage(ctx, c.Image, &r.pull, func() (int, error) {
+			id, err := e.Containers.Create(ctx, c, &engine.RunOptions{Warn: app.warning, Created: created})
+			if err == nil {
+				app.Print(id + "\n")
+			}
+			return 0, err
+		})
+	case r.keeper():
+		code, err = app.withImage(ctx, c.Image, &r.pull, func() (int, error) { return r.launch(ctx, app, e, created) })
+	default:
+		o := &engine.RunOptions{SigProxy: r.sigProxy, Warn: app.warning, Created: created}
+		o.Stdio = r.stdio(app)
+		code, err = app.withImage(ctx, c.Image, &r.pull, func() (int, error) { return e.Containers.Run(ctx, c, o) })
 	}
-	return code, nil
+	if err != nil && code == 0 {
+		code = engine.ExitEngine
+	}
+	return code, within(r.object(), err)
+}
+
+// stdio is what a run in the foreground connects the container with.
+func (r *runAction) stdio(app *App) engine.Stdio {
+	s := engine.Stdio{Out: app.Stdout, Err: app.Stderr}
+	if r.cfg.OpenStdin {
+		s.In = app.Stdin
+	}
+	return s
+}
+
+// keeper reports whether the container gets a process that looks after it.
+// One that nothing is kept of, that no one leaves and that is not watched, is
+// this process's own.
+func (r *runAction) keeper() bool {
+	c := &r.cfg
+	return r.detach || c.Tty || !c.HostConfig.AutoRemove || c.Timeout != 0 || c.Healthcheck != nil || r.notifies()
+}
+
+// notifies reports whether a service manager waits to hear of the container.
+func (r *runAction) notifies() bool {
+	socket, ok := r.getenv("NOTIFY_SOCKET")
+	return ok && socket != "" && r.cfg.SdNotify != "ignore"
+}
+
+// launch starts a container with a keeper, and stays with it unless -d says
+// otherwise.
+func (r *runAction) launch(ctx context.Context, app *App, e *engine.Engine, created func(string) error) (int, error) {
+	o := &engine.LaunchOptions{Created: created, Warn: app.warning}
+	if !r.detach {
+		o.Attach = &engine.AttachOptions{Stdio: r.stdio(app), SigProxy: r.sigProxy, Keys: r.detachKeys, Warn: app.warning}
+	}
+	l, code, err := e.Containers.Launch(ctx, &r.cfg, o)
+	if err != nil {
+		return code, err
+	}
+	if r.detach {
+		app.Print(l.ID + "\n")
+		return 0, nil
+	}
+	code, err = l.Attach(ctx, o.Attach)
+	if errors.Is(err, engine.ErrDetached) {
+		return 0, nil
+	}
+	return code, err
 }
 
 // check refuses what the flags cannot mean together, or not yet.
 func (r *runAction) check(app *App) error {
 	c := &r.cfg
-	if r.detach {
-		return fault.WithHint(fault.New(fault.Unsupported, "detached containers come with the monitor and are not supported yet"), "run without -d")
-	}
 	if err := r.pull.check(); err != nil {
 		return err
 	}
@@ -130,8 +184,11 @@ func (r *runAction) check(app *App) error {
 	if c.Name != "" && !engine.ValidName(c.Name) {
 		return fault.New(fault.Invalid, "invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", c.Name)
 	}
+	if name := c.HostConfig.RestartPolicy.Name; c.HostConfig.AutoRemove && name != "" && name != engine.RestartNo {
+		return fault.New(fault.Invalid, "conflicting options: cannot specify both --restart and --rm")
+	}
 	if c.Tty {
-		if c.OpenStdin && !IsTerminal(app.Stdin) && !r.plan {
+		if c.OpenStdin && !IsTerminal(app.Stdin) && !r.plan && !r.detach && !r.create {
 			return fault.New(fault.Invalid, "the input device is not a TTY")
 		}
 		c.HostConfig.ConsoleSize = consoleSize(app.Stdout)

@@ -1,5 +1,7 @@
 package cli
 
+import "github.com/tare-engine/tare/monitor"
+
 // runFlags are the flags of tare run: Docker's names, letters and meanings,
 // and a few of tare's own. docs/run.md explains them by task.
 var runFlags = []Flag{
@@ -23,6 +25,7 @@ var runFlags = []Flag{
 	{Name: "cpuset-cpus", Value: "string", Usage: "CPUs to run on (0-3, 0,1)"},
 	{Name: "cpuset-mems", Value: "string", Usage: "Memory nodes to use (0-3, 0,1)"},
 	{Name: "detach", Short: 'd', Usage: "Run the container in the background and print its ID"},
+	{Name: "detach-keys", Value: "keys", Usage: "Keys that leave a terminal while the container goes on", Default: monitor.DefaultDetachKeys},
 	{Name: "device", Value: "list", Usage: "Give the container a device of the host (path[:path][:rwm])"},
 	{Name: "device-cgroup-rule", Value: "list", Usage: "Add a rule to the allowed devices (\"c 13:* rwm\")"},
 	{Name: "device-read-bps", Value: "list", Usage: "Limit the rate of reading from a device (path:bytes per second)"},
@@ -66,8 +69,11 @@ var runFlags = []Flag{
 	{Name: "pull", Value: "string", Usage: "When to pull the image: always, missing or never", Default: "missing", Words: []string{"always", "missing", "never"}},
 	{Name: "quiet", Short: 'q', Usage: "Say nothing about pulling"},
 	{Name: "read-only", Usage: "Mount the container's root read-only"},
+	{Name: "requires", Value: "list", Usage: "Containers to start before this one"},
+	{Name: "restart", Value: "policy", Usage: "When to start it again: no, on-failure[:n], always or unless-stopped", Default: "no", Words: []string{"no", "on-failure", "always", "unless-stopped"}},
 	{Name: "rm", Usage: "Remove the container when it exits"},
 	{Name: "rootfs", Value: "dir", Usage: "Run in this directory instead of an image"},
+	{Name: "sdnotify", Value: "string", Usage: "Who tells the service manager that it is ready: container, conmon (tare) or ignore", Default: "container", Words: []string{"container", "conmon", "ignore"}},
 	{Name: "security-opt", Value: "list", Usage: "Security option (seccomp=FILE, no-new-privileges, apparmor=NAME, label=…)", Words: []string{"seccomp=", "no-new-privileges", "apparmor=", "label=", "systempaths=unconfined"}},
 	{Name: "shm-size", Value: "bytes", Usage: "Size of /dev/shm", Default: "64m"},
 	{Name: "sig-proxy", Usage: "Forward the signals that tare gets", Default: "true"},
@@ -75,6 +81,7 @@ var runFlags = []Flag{
 	{Name: "stop-timeout", Value: "int", Usage: "Seconds to wait for the stop signal to work"},
 	{Name: "sysctl", Value: "map", Usage: "Kernel parameter of the container's namespaces (name=value)"},
 	{Name: "time-offset", Value: "list", Usage: "Shift the clocks (monotonic=+3600s,boottime=-1h)"},
+	{Name: "timeout", Value: "duration", Usage: "End the container when it takes longer (90s, 5m; a number is seconds)"},
 	{Name: "tmpfs", Value: "list", Usage: "Mount a tmpfs (path[:options])"},
 	{Name: "tty", Short: 't', Usage: "Give the container a terminal"},
 	{Name: "ulimit", Value: "ulimit", Usage: "Resource limit (name=soft[:hard])"},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tare-engine/tare/engine"
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/monitor"
 )
 
 // Set takes one flag of run. The cases stand in the order of the table.
@@ -54,6 +55,9 @@ func (r *runAction) Set(flag, v string) (err error) {
 		h.CpusetMems = v
 	case "detach":
 		err = SetBool(&r.detach, v)
+	case "detach-keys":
+		r.detachKeys = v
+		_, err = monitor.ParseDetachKeys(v)
 	case "device":
 		var d engine.DeviceMapping
 		d, err = parseDevice(v)
@@ -165,10 +169,17 @@ func (r *runAction) setMore(flag, v string) (err error) {
 		err = SetBool(&r.pull.quiet, v)
 	case "read-only":
 		err = SetBool(&h.ReadonlyRootfs, v)
+	case "requires":
+		c.Requires = append(c.Requires, strings.Split(v, ",")...)
+	case "restart":
+		h.RestartPolicy, err = engine.ParseRestartPolicy(v)
 	case "rm":
 		err = SetBool(&h.AutoRemove, v)
 	case "rootfs":
 		c.RootFS, err = absolute(v)
+	case "sdnotify":
+		err = oneOf(v, "container", "conmon", "ignore")
+		c.SdNotify = v
 	case "security-opt":
 		v, err = securityOpt(v)
 		h.SecurityOpt = append(h.SecurityOpt, v)
@@ -188,6 +199,8 @@ func (r *runAction) setMore(flag, v string) (err error) {
 		err = setPair(&h.Sysctls, v)
 	case "time-offset":
 		err = addTimeOffsets(&c.TimeOffsets, v)
+	case "timeout":
+		c.Timeout, err = parseTimeout(v)
 	case "tmpfs":
 		path, options, _ := strings.Cut(v, ":")
 		if h.Tmpfs == nil {

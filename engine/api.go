@@ -64,6 +64,7 @@ const (
 	StatusRestarting Status = "restarting"
 	StatusPaused     Status = "paused"
 	StatusExited     Status = "exited"
+	StatusRemoving   Status = "removing"
 	StatusDead       Status = "dead" // to be removed, and could not be
 )
 

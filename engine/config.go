@@ -31,6 +31,16 @@ type ContainerConfig struct {
 	TimeOffsets []TimeOffset `json:",omitempty"`
 	// Umask of the first process; nil leaves the engine's default, 0022.
 	Umask *uint32 `json:",omitempty"`
+	// Timeout in ns ends a run that takes longer; 0 is none.
+	Timeout int64 `json:",omitempty"`
+	// Requires are containers to be started before this one.
+	Requires []string `json:",omitempty"`
+	// SdNotify says who tells the service manager that the container is
+	// ready: "container" (default), "conmon" (tare, when it runs) or "ignore".
+	SdNotify string `json:",omitempty"`
+	// HealthOnFailure is what follows when the container is unhealthy: none,
+	// kill, restart or stop.
+	HealthOnFailure string `json:",omitempty"`
 	// Personality is "LINUX" or "LINUX32", or empty for the kernel's own.
 	Personality string `json:",omitempty"`
 }

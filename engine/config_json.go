@@ -28,6 +28,18 @@ func appendContainerConfig(b []byte, v *ContainerConfig) []byte {
 	if v.Umask != nil {
 		b = strconv.AppendUint(append(b, `,"Umask":`...), uint64(*v.Umask), 10)
 	}
+	if v.Timeout != 0 {
+		b = strconv.AppendInt(append(b, `,"Timeout":`...), v.Timeout, 10)
+	}
+	if len(v.Requires) != 0 {
+		b = jsonappend.Strings(append(b, `,"Requires":`...), v.Requires)
+	}
+	if v.SdNotify != "" {
+		b = jsonappend.String(append(b, `,"SdNotify":`...), v.SdNotify)
+	}
+	if v.HealthOnFailure != "" {
+		b = jsonappend.String(append(b, `,"HealthOnFailure":`...), v.HealthOnFailure)
+	}
 	if v.Personality != "" {
 		b = jsonappend.String(append(b, `,"Personality":`...), v.Personality)
 	}

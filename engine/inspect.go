@@ -28,11 +28,11 @@ func (cs *Containers) Inspect(_ context.Context, ref string, size bool) (*Contai
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.state.Get(id)
+	r, st, err := e.seen(id)
 	if err != nil {
 		return nil, err
 	}
-	en := &entry{e: e, images: map[string]*image.Image{}, record: r, summary: summary(r)}
+	en := &entry{e: e, images: map[string]*image.Image{}, record: r, summary: summary(r, st)}
 	c, err := en.cfg()
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func (e *Engine) entries() ([]entry, error) {
 	images := make(map[string]*image.Image)
 	list := make([]entry, 0, len(ids))
 	for _, id := range ids {
-		r, err := e.state.Get(id)
+		r, st, err := e.seen(id)
 		switch {
 		case fault.KindOf(err) == fault.NotFound:
 			// being made, or just removed
@@ -85,7 +85,7 @@ func (e *Engine) entries() ([]entry, error) {
 			s := ContainerSummary{ID: id, Name: e.state.NameOf(id), Status: StatusDead}
 			list = append(list, entry{e: e, images: images, summary: s})
 		default:
-			list = append(list, entry{e: e, images: images, record: r, summary: summary(r)})
+			list = append(list, entry{e: e, images: images, record: r, summary: summary(r, st)})
 		}
 	}
 	slices.SortFunc(list, func(a, b entry) int {

@@ -86,8 +86,8 @@ type logWriter struct {
 
 func (e *Engine) watchWriter(id string) *logWriter {
 	w := &logWriter{e: e, id: id}
-	if r, err := e.state.Get(id); err == nil && r.Proc.Look() != state.Gone {
-		if fd, err := unix.PidfdOpen(r.Proc.Pid, 0); err == nil {
+	if r, err := e.state.Get(id); err == nil && r.Monitor.Pid != 0 && r.Monitor.Look() != state.Gone {
+		if fd, err := unix.PidfdOpen(r.Monitor.Pid, 0); err == nil {
 			w.wake = append(w.wake, fd)
 		}
 	}
@@ -98,7 +98,7 @@ func (e *Engine) watchWriter(id string) *logWriter {
 // writes no more.
 func (w *logWriter) lives() bool {
 	r, err := w.e.state.Get(w.id)
-	return err == nil && !r.Exited && r.Proc.Look() != state.Gone
+	return err == nil && r.Monitor.Pid != 0 && r.Monitor.Look() != state.Gone
 }
 
 func (w *logWriter) close() {

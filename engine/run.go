@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/monitor"
@@ -89,20 +90,23 @@ type run struct {
 	d *draft
 	o *RunOptions
 
+	kept  *kept // nil: in the foreground of this process
+	again bool  // the container exists already
+
 	pending   *state.Pending
 	record    state.Record
+	old       *state.Record // what it was before it was started again
 	streams   *monitor.Streams
 	container *tareruntime.Container
 	terminal  *monitor.Terminal
 	signals   *monitor.Signals
 }
 
-// create makes the container up to its start gate. On error nothing is left.
+// create makes the container up to its start gate. On error nothing is left
+// that was not there before.
 func (r *run) create() (err error) {
-	e, d, c := r.e, r.d, r.d.config
-	cgroupPath := d.composed.Spec.Linux.CgroupsPath
-	r.pending, err = e.state.Begin(state.Pending{ID: d.id, Name: c.Name, Cgroup: cgroupPath, Remove: c.HostConfig.AutoRemove})
-	if err != nil {
+	e := r.e
+	if err := r.begin(); err != nil {
 		return err
 	}
 	defer func() {
@@ -110,26 +114,21 @@ func (r *run) create() (err error) {
 			r.undo()
 		}
 	}()
-	e.reached("pending")
-	if err := e.name(c, d.id); err != nil {
-		return err
+	if !r.again {
+		if err := r.reserve(); err != nil {
+			return err
+		}
 	}
-	e.reached("name")
-	if err := e.make(d); err != nil {
-		return err
-	}
-	e.reached("make")
 	if err := r.connect(); err != nil {
 		return err
 	}
-	if r.container, err = tareruntime.Create(d.runtime); err != nil {
-		if r.streams != nil {
-			r.streams.Close()
-		}
+	if r.container, err = tareruntime.Create(r.d.runtime); err != nil {
+		r.disconnect()
 		return err
 	}
 	e.reached("created")
 	if err := r.put(); err != nil {
+		r.disconnect()
 		r.container.Abandon()
 		return err
 	}
@@ -137,11 +136,42 @@ func (r *run) create() (err error) {
 	return nil
 }
 
+// begin notes that a start is under way.
+func (r *run) begin() (err error) {
+	c := r.d.config
+	r.pending, err = r.e.state.Begin(state.Pending{
+		ID: r.d.id, Name: c.Name, Cgroup: r.d.composed.Spec.Linux.CgroupsPath, Remove: c.HostConfig.AutoRemove, Kept: r.again,
+	})
+	if err == nil {
+		r.e.reached("pending")
+	}
+	return err
+}
+
+// reserve takes the container's name and makes its writable layer.
+func (r *run) reserve() error {
+	if err := r.e.name(r.d.config, r.d.id); err != nil {
+		return err
+	}
+	r.e.reached("name")
+	if err := r.e.make(r.d); err != nil {
+		return err
+	}
+	r.e.reached("make")
+	return nil
+}
+
 // undo removes what a start that failed has made. What it cannot remove is
 // left to the next command, and is not the reason of the failure.
 func (r *run) undo() {
 	c := r.d.config
-	if err := r.e.discard(r.d.id, c.Name, c.HostConfig.AutoRemove); err != nil {
+	var err error
+	if r.again {
+		err = r.restore()
+	} else {
+		err = r.e.discard(r.d.id, c.Name, c.HostConfig.AutoRemove)
+	}
+	if err != nil {
 		r.pending.Leave()
 		if r.o.Warn != nil {
 			r.o.Warn("clean up: " + err.Error())
@@ -151,7 +181,29 @@ func (r *run) undo() {
 	r.pending.End()
 }
 
+// restore gives a container that could not be started again the record that
+// it had.
+func (r *run) restore() error {
+	if r.old == nil {
+		return r.e.state.RemoveLive(r.d.id)
+	}
+	return errors.Join(r.e.state.Put(r.old), r.e.state.RemoveLive(r.d.id))
+}
+
+// disconnect closes what connect has made.
+func (r *run) disconnect() {
+	if r.streams != nil {
+		r.streams.Close()
+	}
+	if r.kept != nil {
+		r.kept.close()
+	}
+}
+
 func (r *run) connect() (err error) {
+	if r.kept != nil {
+		return r.connectKept()
+	}
 	if r.d.config.Tty {
 		return nil
 	}
@@ -170,19 +222,47 @@ func (r *run) connect() (err error) {
 	return nil
 }
 
-// put writes the records while the child sets itself up: the container is on
+// put writes the record while the child sets itself up: the container is on
 // disk before its program runs.
 func (r *run) put() error {
-	d, c := r.d, r.d.config
 	proc, err := state.Identify(r.container.Process.Pid)
 	if err != nil {
 		return err
 	}
+	if !r.again {
+		return r.record1(proc)
+	}
+	if r.record.Monitor, err = self(); err != nil {
+		return err
+	}
+	old := r.record
+	r.old = &old
+	r.old.Monitor = state.Proc{}
+	rec := &r.record
+	rec.Proc, rec.Started, rec.Cgroup = proc, now(), r.d.composed.Spec.Linux.CgroupsPath
+	rec.Exited, rec.StopRequested, rec.OOM, rec.Paused, rec.Error, rec.Cause = false, false, false, false, "", ""
+	rec.RestartAt, rec.Health, rec.Receipt = time.Time{}, nil, nil
+	return r.e.state.Put(rec)
+}
+
+// record1 writes the first record. A container that is not started has no
+// process.
+func (r *run) record1(proc state.Proc) error {
+	d, c := r.d, r.d.config
 	t := now()
 	r.record = state.Record{
 		ID: d.id, Name: c.Name, Image: c.Image, Command: d.command(),
-		Created: t, Started: t, Labels: c.Labels, Remove: c.HostConfig.AutoRemove,
+		Created: t, Labels: c.Labels, Remove: c.HostConfig.AutoRemove,
 		Cgroup: d.composed.Spec.Linux.CgroupsPath, Proc: proc,
+	}
+	if proc.Pid != 0 {
+		r.record.Started = t
+	}
+	if r.kept != nil {
+		var err error
+		if r.record.Monitor, err = self(); err != nil {
+			return err
+		}
 	}
 	if c.RootFS != "" {
 		r.record.Image = c.RootFS
@@ -211,31 +291,21 @@ func (d *draft) command() []string {
 
 // start lets the program run.
 func (r *run) start() (err error) {
-	e, c := r.e, r.d.config
-	if r.signals, err = monitor.Catch(r.o.SigProxy, c.Tty); err != nil {
-		r.container.Abandon()
-	}
-	if err == nil && c.Tty {
-		size := c.HostConfig.ConsoleSize
-		r.terminal, err = monitor.OpenTerminal(r.container.Console, r.o.In, r.o.Out, uint16(size[0]), uint16(size[1]))
-		if err != nil {
-			r.container.Abandon()
-		}
-	}
-	if err == nil {
+	e := r.e
+	if r.kept == nil {
+		err = r.watch()
+	} else {
 		err = r.container.Start()
+		r.kept.closeEnds()
 	}
 	if err != nil {
-		if r.terminal != nil {
-			r.terminal.Finish()
-		}
-		if r.streams != nil {
-			r.streams.Close()
-		}
+		r.disconnect()
 		return r.failed(err)
 	}
 	r.pending.MarkStarted()
-	e.note("attach", &r.record)
+	if r.kept == nil || r.kept.want != 0 {
+		e.note("attach", &r.record)
+	}
 	e.note("start", &r.record)
 	e.reached("started")
 	if r.streams != nil {
@@ -247,17 +317,46 @@ func (r *run) start() (err error) {
 	return nil
 }
 
+// watch starts the program in the foreground of this process.
+func (r *run) watch() (err error) {
+	c := r.d.config
+	if r.signals, err = monitor.Catch(r.o.SigProxy, c.Tty); err != nil {
+		r.container.Abandon()
+		return err
+	}
+	if c.Tty {
+		size := c.HostConfig.ConsoleSize
+		r.terminal, err = monitor.OpenTerminal(r.container.Console, r.o.In, r.o.Out, uint16(size[0]), uint16(size[1]))
+		if err != nil {
+			r.container.Abandon()
+			return err
+		}
+	}
+	err = r.container.Start()
+	if err != nil && r.terminal != nil {
+		r.terminal.Finish()
+	}
+	return err
+}
+
 // failed keeps a container whose program could not be executed, unless it is
 // --rm: as Docker, which shows it as created.
 func (r *run) failed(err error) error {
 	c := r.d.config
-	if c.HostConfig.AutoRemove || exitCode(err) == ExitEngine {
+	if !r.again && (c.HostConfig.AutoRemove || exitCode(err) == ExitEngine) {
 		r.undo()
 		return err
 	}
-	r.record.Proc, r.record.Started = state.Proc{}, r.record.Finished
-	r.record.ExitCode, r.record.Error = exitCode(err), err.Error()
-	if perr := r.e.state.Put(&r.record); perr != nil && r.o.Warn != nil {
+	rec := &r.record
+	if r.again {
+		rec = r.old
+	} else {
+		rec.Proc, rec.Started = state.Proc{}, time.Time{}
+	}
+	rec.Monitor, rec.RestartAt = state.Proc{}, time.Time{}
+	rec.ExitCode, rec.Error = exitCode(err), err.Error()
+	perr := errors.Join(r.e.state.Put(rec), r.e.state.RemoveLive(rec.ID))
+	if perr != nil && r.o.Warn != nil {
 		r.o.Warn(perr.Error())
 	}
 	r.pending.End()
@@ -269,7 +368,9 @@ func (r *run) finish() (int, error) {
 	e, c := r.e, r.d.config
 	// What can wait is done while the container works.
 	err := e.snapshots.Tidy(r.d.id)
-	r.pending.End()
+	// Whoever looks after this process was killed finds the slot, and cleans
+	// up when the container has ended.
+	defer r.pending.End()
 	if !c.HostConfig.AutoRemove {
 		err = errors.Join(err, e.state.Sync(r.d.id))
 	}

@@ -42,11 +42,11 @@ func (cs *Containers) Stats(_ context.Context, refs []string, all bool) ([]Sampl
 		if err != nil {
 			return nil, err
 		}
-		r, err := e.state.Get(id)
+		r, st, err := e.seen(id)
 		if err != nil {
 			return nil, err
 		}
-		chosen = append(chosen, summary(r))
+		chosen = append(chosen, summary(r, st))
 	}
 	list := make([]Sample, 0, len(chosen))
 	for i := range chosen {

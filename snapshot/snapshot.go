@@ -165,6 +165,21 @@ func (s *Store) Get(id string, p Parent, volatile bool) (Snapshot, error) {
 	return snap, nil
 }
 
+// Again lets the layer of id be mounted once more, for a container that starts
+// again. The mark of a volatile mount says that its files may not have reached
+// the disk; in the same boot they are in memory. Linux 5.10.
+func (s *Store) Again(id string) error {
+	var st unix.Stat_t
+	dir := s.dir + "/" + id
+	if err := unix.Lstat(dir+"/upper", &st); err != nil {
+		return fmt.Errorf("open snapshot %s: %w", id, err)
+	}
+	if err := fsatomic.RemoveTree(unix.AT_FDCWD, dir+"/work/work/incompat"); err != nil {
+		return fmt.Errorf("reuse snapshot %s: %w", id, err)
+	}
+	return nil
+}
+
 // View returns a read-only root of p. It makes nothing on disk.
 func View(p Parent) (Snapshot, error) {
 	if len(p.Lower) == 0 {

@@ -26,6 +26,12 @@ type Pending struct {
 	Cgroup string `json:"cgroup"`
 	Remove bool   `json:"remove"`
 
+	// Kept says that the container was there before: a start that is cut off
+	// leaves it as it was. Removal says that it is not a start, but a removal
+	// to be completed.
+	Kept    bool `json:"kept,omitempty"`
+	Removal bool `json:"removal,omitempty"`
+
 	// Started says that the program was executed: what is left is a container
 	// that ran, not a start.
 	Started bool `json:"-"`
@@ -135,6 +141,32 @@ func (p *Pending) End() {
 // Leave says that the start was not undone: the next clean-up tries again.
 func (p *Pending) Leave() { _ = unix.Close(p.fd) }
 
+// ErrLater is what an undo returns for a slot that must stay: its container
+// runs, with nobody to clean up after it.
+var ErrLater = errors.New("later")
+
+// Underway reports whether somebody holds a slot for the container.
+func (s *Store) Underway(id string) bool {
+	fd, err := openPending(s.run, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return false
+	}
+	for at := int64(0); at < st.Size; at += slotSize {
+		p, err := readSlot(fd, at)
+		if err != nil || p == nil || p.ID != id {
+			continue
+		}
+		l := unix.Flock_t{Type: unix.F_WRLCK, Start: at, Len: slotSize}
+		return unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
+	}
+	return false
+}
+
 // CutOff calls undo for every start whose process has died, and forgets those
 // for which it returns nil. When nothing is pending it reads a few bytes.
 func (s *Store) CutOff(undo func(*Pending) error) error {
@@ -167,25 +199,41 @@ func (s *Store) CutOff(undo func(*Pending) error) error {
 // cutOff undoes the start of a slot that is locked. It may have ended between
 // the look and the lock.
 func cutOff(fd int, at int64, undo func(*Pending) error) error {
-	n, err := slotLen(fd, at)
-	if err != nil || n == 0 {
+	p, err := readSlot(fd, at)
+	if err != nil || p == nil {
 		return err
 	}
-	started := n&startedFlag != 0
-	b := make([]byte, min(n&^startedFlag, slotSize-4))
-	if _, err := unix.Pread(fd, b, at+4); err != nil {
-		return err
-	}
-	var p Pending
-	if err := json.Unmarshal(b, &p); err != nil || !validID(p.ID) {
+	if p.ID == "" {
 		// Written by half: nothing else was made by then.
 		return clearSlot(fd, at)
 	}
-	p.Started = started
-	if err := undo(&p); err != nil {
+	err = undo(p)
+	if errors.Is(err, ErrLater) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return clearSlot(fd, at)
+}
+
+// readSlot returns what a slot says: nil for an empty one, without an ID for
+// one that was written by half.
+func readSlot(fd int, at int64) (*Pending, error) {
+	n, err := slotLen(fd, at)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	b := make([]byte, min(n&^startedFlag, slotSize-4))
+	if _, err := unix.Pread(fd, b, at+4); err != nil {
+		return nil, err
+	}
+	var p Pending
+	if err := json.Unmarshal(b, &p); err != nil || !validID(p.ID) {
+		return &Pending{}, nil //nolint:nilerr // that is what it says
+	}
+	p.Started = n&startedFlag != 0
+	return &p, nil
 }
 
 // validID reports whether id is one of ours: 64 hexadecimal digits, and so

@@ -40,6 +40,39 @@ func appendRecord(b []byte, v *Record) []byte {
 	if v.Error != "" {
 		b = jsonappend.String(append(b, `,"error":`...), v.Error)
 	}
+	if v.Monitor != (Proc{}) {
+		b = appendProc(append(b, `,"monitor":`...), &v.Monitor)
+	}
+	if v.ExitSignal != 0 {
+		b = strconv.AppendInt(append(b, `,"exitSignal":`...), int64(v.ExitSignal), 10)
+	}
+	if v.Cause != "" {
+		b = jsonappend.String(append(b, `,"cause":`...), v.Cause)
+	}
+	if v.Paused {
+		b = strconv.AppendBool(append(b, `,"paused":`...), v.Paused)
+	}
+	if v.StopRequested {
+		b = strconv.AppendBool(append(b, `,"stopRequested":`...), v.StopRequested)
+	}
+	if v.Removing {
+		b = strconv.AppendBool(append(b, `,"removing":`...), v.Removing)
+	}
+	if v.Restarts != 0 {
+		b = strconv.AppendInt(append(b, `,"restarts":`...), int64(v.Restarts), 10)
+	}
+	if v.Backoff != 0 {
+		b = strconv.AppendInt(append(b, `,"backoff":`...), v.Backoff, 10)
+	}
+	if !v.RestartAt.IsZero() {
+		b = jsonappend.Time(append(b, `,"restartAt":`...), v.RestartAt)
+	}
+	if len(v.Health) != 0 {
+		b = jsonappend.Raw(append(b, `,"health":`...), v.Health)
+	}
+	if len(v.Receipt) != 0 {
+		b = jsonappend.Raw(append(b, `,"receipt":`...), v.Receipt)
+	}
 	b = jsonappend.Raw(append(b, `,"config":`...), v.Config)
 	return append(b, '}')
 }
@@ -49,6 +82,12 @@ func appendPending(b []byte, v *Pending) []byte {
 	b = jsonappend.String(append(b, `,"name":`...), v.Name)
 	b = jsonappend.String(append(b, `,"cgroup":`...), v.Cgroup)
 	b = strconv.AppendBool(append(b, `,"remove":`...), v.Remove)
+	if v.Kept {
+		b = strconv.AppendBool(append(b, `,"kept":`...), v.Kept)
+	}
+	if v.Removal {
+		b = strconv.AppendBool(append(b, `,"removal":`...), v.Removal)
+	}
 	return append(b, '}')
 }
 

@@ -4,8 +4,12 @@
 //	ROOT/containers/.names/NAME symbolic link whose text is the ID, in base64
 //	RUN/containers/ID.json      the same record, for containers that are removed
 //	                            when they end (--rm): a reboot forgets them
-//	RUN/pending/ID              a start under way: flocked by whoever does it;
-//	                            says what to clean up (pending.go)
+//	RUN/pending                 starts under way, a slot each: locked by whoever
+//	                            does it; says what to clean up (pending.go)
+//	RUN/locks                   a lock for each container (lock.go)
+//	RUN/live/ID/                what a container with a monitor needs while it
+//	                            runs (live.go)
+//	ROOT/logs/ID/               its output (package logs)
 //
 // One file is one atomic record, and a directory for each container would
 // cost ext4 more than all the rest of it (docs/adr/0003). A name is reserved
@@ -55,8 +59,35 @@ type Record struct {
 	ExitCode int               `json:"exitCode"`
 	OOM      bool              `json:"oom,omitempty"`
 	Error    string            `json:"error,omitempty"`
-	Config   json.RawMessage   `json:"config"` // engine.ContainerConfig, as it was asked for
+
+	// Monitor is the process that looks after the container, from before its
+	// start until its end is written down; pid 0 for one that runs in the
+	// foreground of the command that made it (see Pending).
+	Monitor       Proc      `json:"monitor,omitzero"`
+	ExitSignal    int       `json:"exitSignal,omitempty"`    // the signal that ended it
+	Cause         string    `json:"cause,omitempty"`         // of the end: one of the Cause constants
+	Paused        bool      `json:"paused,omitempty"`        // is or is being frozen: the cgroup knows
+	StopRequested bool      `json:"stopRequested,omitempty"` // somebody stopped it: no policy starts it again
+	Removing      bool      `json:"removing,omitempty"`      // being removed, or half of it is
+	Restarts      int       `json:"restarts,omitempty"`      // by its policy, since somebody started it
+	Backoff       int64     `json:"backoff,omitempty"`       // ns: the last wait before a restart
+	RestartAt     time.Time `json:"restartAt,omitzero"`      // the policy will start it then
+
+	Health  json.RawMessage `json:"health,omitempty"`  // engine.Health
+	Receipt json.RawMessage `json:"receipt,omitempty"` // engine.Receipt, of the last run
+	Config  json.RawMessage `json:"config"`            // engine.ContainerConfig, as it was asked for
 }
+
+// The causes of an end, in Record.Cause.
+const (
+	CauseExit    = "exit"    // the program ended by itself
+	CauseSignal  = "signal"  // a signal that tare did not send
+	CauseStop    = "stop"    // tare stop, kill, restart or rm
+	CauseOOM     = "oom"     // the kernel, for want of memory
+	CauseTimeout = "timeout" // --timeout
+	CauseHealth  = "health"  // --health-on-failure
+	CauseUnknown = "unknown" // nobody saw it: its monitor had been killed
+)
 
 // Store is the records below a data root and a run root.
 type Store struct {

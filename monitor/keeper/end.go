@@ -1,0 +1,118 @@
+package keeper
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/tare-engine/tare/monitor/wire"
+	"github.com/tare-engine/tare/pidfd"
+	"golang.org/x/sys/unix"
+)
+
+// sawEnd finds out how the container ended, and notes it where every command
+// looks, before the process is reaped: whoever finds it gone finds the note.
+func (k *keeper) sawEnd() {
+	k.ended = true
+	k.patient = time.Now().Add(clientPatience)
+	status, known := k.status()
+	k.end = wire.End{Code: -1}
+	if known {
+		k.end = wire.EndOf(status)
+	}
+	k.end.Pid, k.end.Start, k.end.Time = k.Pid, k.Start, time.Now().UnixNano()
+	k.end.Cause = k.cause
+	k.note()
+	if k.Child {
+		for unix.Waitid(unix.P_PIDFD, k.Pidfd, nil, unix.WEXITED, nil) == unix.EINTR {
+		}
+	}
+}
+
+// status is the wait status of the container's process.
+func (k *keeper) status() (status int, known bool) {
+	if k.Child {
+		return k.childStatus()
+	}
+	// Another process's child: until that one has reaped it, /proc may tell,
+	// and afterwards the kernel.
+	for range 300 {
+		if status, ok := pidfd.ExitStatus(k.Pid, k.Pidfd); ok {
+			return status, true
+		}
+		p := []unix.PollFd{{Fd: int32(k.Pidfd)}}
+		if _, err := unix.Poll(p, 10); err == nil && p[0].Revents&unix.POLLHUP != 0 {
+			return pidfd.ExitStatus(k.Pid, k.Pidfd)
+		}
+	}
+	return 0, false
+}
+
+func (k *keeper) childStatus() (int, bool) {
+	// siginfo_t of waitid(2) on 64-bit machines.
+	var si struct {
+		signo, errno, code, _ int32
+		pid                   int32
+		uid                   uint32
+		status                int32
+		_                     [100]byte
+	}
+	for {
+		_, _, no := unix.Syscall6(unix.SYS_WAITID, unix.P_PIDFD, uintptr(k.Pidfd),
+			uintptr(unsafe.Pointer(&si)), unix.WEXITED|unix.WNOWAIT, 0, 0)
+		if no == unix.EINTR {
+			continue
+		}
+		if no != 0 {
+			return 0, false
+		}
+		break
+	}
+	const exited = 1 // CLD_EXITED
+	if si.code == exited {
+		return int(si.status&0xff) << 8, true
+	}
+	return int(si.status & 0x7f), true
+}
+
+// note writes the end into its file, which has room for it.
+func (k *keeper) note() {
+	fd, err := unix.Open(k.Dir+"/end", unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return // a removal under way
+	}
+	_, _ = unix.Pwrite(fd, k.end.Append(nil), 0)
+	_ = unix.Close(fd)
+}
+
+// handOver closes the log, tells the clients, and executes tare, which writes
+// down the end and does what follows. The clients' descriptors stay open until
+// it has: they wait for that.
+func (k *keeper) handOver() int {
+	if k.log != nil {
+		if err := k.log.End(time.Now()); err != nil && k.logErr == 0 {
+			k.logErr = errno(err)
+		}
+		if lost, err := k.log.Lost(); lost > 0 && k.logErr == 0 {
+			k.logErr = errno(err)
+		}
+		_ = k.log.Close()
+	}
+	if k.logErr != 0 {
+		k.end.LogErr = int(k.logErr)
+		k.note()
+	}
+	k.farewell()
+	if k.final {
+		return 0
+	}
+	for i := range k.clients {
+		_, _ = unix.FcntlInt(uintptr(k.clients[i].fd), unix.F_SETFD, 0)
+	}
+	_ = unix.Exec(k.Tare, k.helper("mend"), nil)
+	return 125 // the next command does it
+}
+
+// helper are the arguments of tare as the engine's helper.
+func (k *keeper) helper(what string) []string {
+	return []string{k.Tare, "--root", k.Root, "--run-root", k.Run, wire.HelperCommand, what, k.ID}
+}

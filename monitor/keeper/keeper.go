@@ -1,0 +1,341 @@
+// Package keeper is the process that looks after one container: its streams
+// and their log, the clients that attach, and its end.
+//
+// It is a single thread around poll(2). What it needs of the engine it gets as
+// arguments (package wire) and inherited descriptors; what it has to do with
+// the engine's records it leaves to tare, which it executes in its own place
+// when the container has ended. So it stays small: there is one for each
+// container, and what it keeps resident is counted in pages (docs/adr/0006).
+package keeper
+
+import (
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/tare-engine/tare/logs"
+	"github.com/tare-engine/tare/monitor/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Main is the program: the arguments of a [wire.Keeper], or "delay NS PROGRAM
+// ARG…", which waits and then executes the program.
+func Main(args []string) int {
+	if len(args) > 2 && args[0] == "delay" {
+		return delay(args[1], args[2:])
+	}
+	k := &keeper{Keeper: wire.NewKeeper()}
+	if !k.Parse(args) {
+		_, _ = unix.Write(2, []byte("tare-monitor: is started by tare, and does not run by itself\n"))
+		return 125
+	}
+	k.begin()
+	for !k.over() {
+		k.turn()
+	}
+	return k.handOver()
+}
+
+func delay(ns string, program []string) int {
+	n, err := strconv.ParseInt(ns, 10, 64)
+	if err != nil {
+		return 125
+	}
+	time.Sleep(time.Duration(n))
+	_ = unix.Exec(program[0], program, nil)
+	return 125
+}
+
+// keeper is the state of the loop.
+type keeper struct {
+	wire.Keeper
+
+	log    *logs.Writer // nil before the first output
+	logErr unix.Errno   // it could not be opened
+
+	outputs [2]output // standard output, or the terminal, and standard error
+	input   input
+	clients []client
+
+	ended   bool // the container has, and end says how
+	end     wire.End
+	final   bool // whoever asked for it cleans up
+	patient time.Time
+
+	stopAt time.Time // --timeout
+	killAt time.Time
+	cause  string
+
+	probe probe
+
+	fds []unix.PollFd
+	// A message to clients: its first byte is the kind. While one of them owes
+	// a look at it, nothing more is read: the container waits, and nothing is
+	// lost.
+	chunk   int
+	message [1 + wire.MaxData]byte
+	request [1 + wire.MaxData]byte
+}
+
+// output is one stream of the container.
+type output struct {
+	fd     int // -1: none, or at its end
+	kind   wire.Kind
+	stream byte
+	want   byte
+}
+
+// clientPatience bounds the wait for clients that do not read, once the
+// container has ended.
+const clientPatience = 10 * time.Second
+
+func (k *keeper) begin() {
+	k.outputs = [2]output{
+		{k.Out, wire.Output, logs.Stdout, wire.WantOutput},
+		{k.Err, wire.Errors, logs.Stderr, wire.WantErrors},
+	}
+	k.input.fd = k.In
+	if k.Pty >= 0 {
+		// Without a pipe's ends there is one descriptor, for both directions.
+		_ = unix.SetNonblock(k.Pty, true)
+		k.outputs[0].fd, k.input.fd = k.Pty, k.Pty
+	}
+	for _, fd := range []int{k.Pidfd, k.In, k.Out, k.Err, k.Pty, k.Listen, k.Notify, k.Client} {
+		if fd >= 0 {
+			_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
+		}
+	}
+	if k.Client >= 0 {
+		k.clients = append(k.clients, client{fd: k.Client, want: byte(k.ClientWant)})
+	}
+	if k.Timeout > 0 {
+		k.stopAt = time.Now().Add(time.Duration(k.Timeout))
+	}
+	if k.Probe > 0 {
+		k.probe.at = time.Now().Add(time.Duration(k.Probe))
+	}
+	k.probe.fd = -1
+	if k.NotifyNow {
+		k.notify([]byte("READY=1"))
+	}
+}
+
+// over reports whether there is nothing more to wait for.
+func (k *keeper) over() bool {
+	if !k.ended {
+		return false
+	}
+	if time.Now().After(k.patient) {
+		return true
+	}
+	return k.chunk == 0 && k.outputs[0].fd < 0 && k.outputs[1].fd < 0
+}
+
+// The places of a turn's descriptors; clients follow.
+const (
+	atPidfd = iota
+	atOutput
+	atErrors
+	atInput
+	atListen
+	atNotify
+	atProbe
+	atClients
+)
+
+// turn waits for something to happen, and does what follows from it.
+func (k *keeper) turn() {
+	k.watch()
+	if _, err := unix.Poll(k.fds, k.timeout()); err != nil {
+		if err != unix.EINTR {
+			time.Sleep(10 * time.Millisecond) // ENOMEM: not in a circle
+		}
+		return
+	}
+	k.timers()
+	// Clients before the listener: accepting moves them.
+	for i := range k.clients {
+		k.serve(&k.clients[i], k.fds[atClients+i].Revents)
+	}
+	k.dropClients()
+	if k.fds[atListen].Revents != 0 {
+		k.accept()
+	}
+	if k.fds[atInput].Revents != 0 {
+		k.feed()
+	}
+	for i := range k.outputs {
+		if k.fds[atOutput+i].Revents != 0 && k.chunk == 0 {
+			k.take(&k.outputs[i])
+		}
+	}
+	if k.fds[atNotify].Revents != 0 {
+		k.forward()
+	}
+	if k.fds[atProbe].Revents != 0 {
+		k.probed()
+	}
+	if k.fds[atPidfd].Revents != 0 && !k.ended {
+		k.sawEnd()
+	}
+	if k.ended {
+		k.drain()
+	}
+}
+
+// watch says what to wait for.
+func (k *keeper) watch() {
+	fds := k.fds[:0]
+	add := func(fd int, events int16, wanted bool) {
+		if !wanted {
+			fd = -1
+		}
+		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: events})
+	}
+	add(k.Pidfd, unix.POLLIN, !k.ended)
+	for _, o := range k.outputs {
+		add(o.fd, unix.POLLIN, k.chunk == 0)
+	}
+	add(k.input.fd, unix.POLLOUT, len(k.input.pending) > 0)
+	add(k.Listen, unix.POLLIN, true)
+	add(k.Notify, unix.POLLIN, true)
+	add(k.probe.fd, unix.POLLIN, true)
+	for i := range k.clients {
+		c := &k.clients[i]
+		var events int16
+		if len(k.input.pending) == 0 || c.want&wire.WantInput == 0 {
+			events |= unix.POLLIN
+		}
+		if c.owes {
+			events |= unix.POLLOUT
+		}
+		add(c.fd, events, true)
+	}
+	k.fds = fds
+}
+
+// timeout is the time until something is due, in ms; -1 is never.
+func (k *keeper) timeout() int {
+	next := time.Time{}
+	for _, t := range []time.Time{k.stopAt, k.killAt, k.probe.at, k.patient} {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if next.IsZero() {
+		return -1
+	}
+	return int(min(max(0, time.Until(next)+time.Millisecond-1), time.Hour) / time.Millisecond)
+}
+
+// timers does what is due.
+func (k *keeper) timers() {
+	if k.ended {
+		return
+	}
+	due := func(t *time.Time) bool {
+		if t.IsZero() || time.Now().Before(*t) {
+			return false
+		}
+		*t = time.Time{}
+		return true
+	}
+	if due(&k.stopAt) {
+		k.cause = "timeout"
+		_ = unix.PidfdSendSignal(k.Pidfd, unix.Signal(k.StopSignal), nil, 0) // it may have ended
+		k.killAt = time.Now().Add(time.Duration(max(0, k.StopTimeout)))
+	}
+	if due(&k.killAt) {
+		_ = unix.PidfdSendSignal(k.Pidfd, unix.SIGKILL, nil, 0)
+	}
+	if due(&k.probe.at) {
+		k.startProbe()
+	}
+}
+
+// take moves what a stream has to the log, and to the clients that want it.
+func (k *keeper) take(o *output) {
+	var err error
+	n := 0
+	if k.wanted(o.want) {
+		n, err = unix.Read(o.fd, k.message[1:])
+		if n > 0 {
+			k.writer().Write(o.stream, k.message[1:1+n], time.Now())
+			k.message[0] = byte(o.kind)
+			k.deliver(n)
+		}
+	} else {
+		n, err = k.writer().Take(o.stream, o.fd, time.Now())
+	}
+	switch {
+	case n > 0, err == unix.EAGAIN, err == unix.EINTR:
+		return
+	}
+	// The last one that held it has closed it; a terminal says EIO then.
+	if o.fd != k.Pty {
+		_ = unix.Close(o.fd)
+	}
+	o.fd = -1
+}
+
+// drain takes what is left of a container that has ended. Where others hold
+// its streams there is no end of them, but a moment without anything.
+func (k *keeper) drain() {
+	for i := range k.outputs {
+		o := &k.outputs[i]
+		for o.fd >= 0 && k.chunk == 0 {
+			p := []unix.PollFd{{Fd: int32(o.fd), Events: unix.POLLIN}}
+			n, err := unix.Poll(p, 0)
+			if err == unix.EINTR {
+				continue
+			}
+			if n == 0 {
+				o.fd = -1
+				break
+			}
+			k.take(o)
+		}
+	}
+}
+
+// writer opens the log on the first output: many containers write nothing.
+func (k *keeper) writer() *logs.Writer {
+	if k.log != nil {
+		return k.log
+	}
+	var err error
+	if k.log, err = logs.Open(k.LogDir, k.config()); err != nil {
+		k.logErr = errno(err)
+		k.log, _ = logs.Open("", &logs.Config{Driver: logs.None}) // which does not fail
+	}
+	return k.log
+}
+
+func (k *keeper) config() *logs.Config {
+	c := &logs.Config{Driver: k.Log.Driver, MaxSize: k.Log.MaxSize, MaxFile: int(k.Log.MaxFiles), File: k.Log.File}
+	pairs := func(list []string) []logs.Attr {
+		var attrs []logs.Attr
+		for _, s := range list {
+			key, value := wire.Pair(s)
+			attrs = append(attrs, logs.Attr{Key: key, Value: value})
+		}
+		return attrs
+	}
+	c.Attrs, c.Fields = pairs(k.Log.Attrs), pairs(k.Log.Fields)
+	return c
+}
+
+// errno finds the errno in an error, EIO where there is none.
+func errno(err error) unix.Errno {
+	for err != nil {
+		if no, ok := err.(syscall.Errno); ok { //nolint:errorlint // the loop unwraps
+			return no
+		}
+		u, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // see above
+		if !ok {
+			return unix.EIO
+		}
+		err = u.Unwrap()
+	}
+	return 0
+}
