@@ -126,7 +126,7 @@ func ids(rows [][]Cell) string {
 func containerRow(c *engine.ContainerSummary, full bool, now time.Time) []Cell {
 	command := commandLine(c.Command)
 	if !full {
-		command = clip(command, 20)
+		command = Clip(command, 20)
 	}
 	labels := make([]string, 0, len(c.Labels))
 	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
@@ -141,7 +141,7 @@ func containerRow(c *engine.ContainerSummary, full bool, now time.Time) []Cell {
 			volumes++
 		}
 		if !full {
-			name = clip(name, 15)
+			name = Clip(name, 15)
 		}
 		mounts = append(mounts, name)
 	}

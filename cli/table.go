@@ -243,8 +243,8 @@ func Size(n int64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64) + units[i]
 }
 
-// clip shortens s to n characters, the last of which says so.
-func clip(s string, n int) string {
+// Clip shortens s to n characters, the last of which says so.
+func Clip(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s
 	}

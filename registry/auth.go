@@ -80,7 +80,7 @@ func (a *authorizer) answer(ctx context.Context, resp *http.Response, used, scop
 	// A token that the server does not take may be too old or for less than
 	// this request; one that was made for it is a no.
 	added := false
-	for _, s := range append(strings.Fields(params["scope"]), scope) {
+	for _, s := range append(strings.Fields(params["scope"]), strings.Fields(scope)...) {
 		if s != "" && !slices.Contains(a.scopes, s) {
 			a.scopes, added = append(a.scopes, s), true
 		}
@@ -141,12 +141,12 @@ func (a *authorizer) token(ctx context.Context, params map[string]string, c *con
 	if err != nil {
 		return "", err
 	}
-	resp, err := c.retry(ctx, req)
+	resp, err := c.retry(ctx, req, attempts)
 	if err == nil && resp.StatusCode == http.StatusNotFound && req.Method == http.MethodPost {
 		// Not every token server knows OAuth2.
 		drain(resp)
 		if req, err = a.tokenGet(ctx, realm, params["service"]); err == nil {
-			resp, err = c.retry(ctx, req)
+			resp, err = c.retry(ctx, req, attempts)
 		}
 	}
 	if err != nil {

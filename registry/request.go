@@ -123,6 +123,8 @@ type call struct {
 	stream func() (io.Reader, error) // instead of body, opened for each try
 	length int64                     // of stream
 	scope  string                    // "pull", "pull,push"
+	from   string                    // another repository that is read
+	once   bool                      // the caller repeats it
 	abs    *url.URL                  // instead of path: an upload's location
 	whole  string                    // instead of /v2/NAME/path: a path of the server
 }
@@ -190,6 +192,9 @@ func (k *conn) do(ctx context.Context, q call) (*http.Response, error) {
 	if q.scope != "" {
 		scope = "repository:" + k.e.Path + ":" + q.scope
 	}
+	if q.from != "" {
+		scope += " repository:" + q.from + ":pull"
+	}
 	for n := range 4 { // challenges
 		header := k.auth.current()
 		resp, err := k.try(ctx, &q, header)
@@ -232,7 +237,11 @@ func (k *conn) try(ctx context.Context, q *call, auth string) (*http.Response, e
 		if err != nil {
 			return nil, err
 		}
-		resp, err := k.retry(ctx, req)
+		most := attempts
+		if q.once {
+			most = 1
+		}
+		resp, err := k.retry(ctx, req, most)
 		if err == nil || known || !k.lenient || ctx.Err() != nil {
 			if err == nil {
 				k.setScheme(scheme)
@@ -300,10 +309,9 @@ func (k *conn) request(ctx context.Context, q *call, scheme, auth string) (*http
 
 // retry sends a request and repeats it while the server, or the way to it, has
 // trouble that passes.
-func (k *conn) retry(ctx context.Context, req *http.Request) (*http.Response, error) {
-	most := attempts
+func (k *conn) retry(ctx context.Context, req *http.Request, most int) (*http.Response, error) {
 	if k.e.Mirror {
-		most = mirrorAttempts
+		most = min(most, mirrorAttempts)
 	}
 	for n := 1; ; n++ {
 		resp, err := k.redirected(req)

@@ -24,6 +24,14 @@ func Action(command string) cli.Action {
 		return man{}
 	case "pull":
 		return &pull{}
+	case "push":
+		return &push{}
+	case "login":
+		return &login{}
+	case "logout":
+		return logout{}
+	case "search":
+		return &search{}
 	}
 	return nil
 }
