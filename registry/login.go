@@ -44,14 +44,14 @@ func (c *Client) CheckLogin(ctx context.Context, domain, user, password string) 
 	}
 	resp, err := k.do(ctx, call{method: http.MethodGet, whole: "/v2/"})
 	if fault.KindOf(err) == fault.Denied {
-		return fault.New(fault.Denied, "log in to %s: the registry does not take the user name or the password", domain)
+		return fault.New(fault.Denied, "%s: the registry does not take the user name or the password", domain)
 	}
 	if err != nil {
-		return fault.New(fault.KindOf(err), "log in to %s: %w", domain, plainError(err))
+		return fault.New(fault.KindOf(err), "%s: %w", domain, plainError(err))
 	}
 	defer drain(resp)
 	if resp.StatusCode != http.StatusOK {
-		return fault.New(fault.Unavailable, "log in to %s: %w", domain, statusError(resp))
+		return fault.New(fault.Unavailable, "%s: %w", domain, statusError(resp))
 	}
 	return nil
 }
@@ -80,21 +80,21 @@ func LoginServer(s string) (string, error) {
 
 // SaveLogin keeps a login as Docker does: in the credential helper that its
 // config.json names for the registry, or in that file, which is then readable
-// by its owner alone. It returns where.
-func SaveLogin(domain, user, password string) (where string, err error) {
+// by its owner alone.
+func SaveLogin(domain, user, password string) error {
 	f, err := loadLogins()
 	if err != nil {
-		return "", err
+		return err
 	}
 	key := serverKey(domain)
 	err = f.GetCredentialsStore(key).Store(types.AuthConfig{ServerAddress: key, Username: user, Password: password})
 	if err != nil {
-		return "", fault.New(fault.KindOf(err), "keep login of %s: %w", domain, err)
+		return fault.New(fault.KindOf(err), "keep login of %s: %w", domain, err)
 	}
-	if helper := helperOf(f, key); helper != "" {
-		return "credential helper " + helper, nil
+	if f.CredentialHelpers[key] != "" || f.CredentialsStore != "" {
+		return nil
 	}
-	return f.Filename, os.Chmod(f.Filename, 0o600)
+	return os.Chmod(f.Filename, 0o600)
 }
 
 // RemoveLogin forgets a login. The error is NotFound when there is none.
@@ -131,13 +131,6 @@ func loadLogins() (*configfile.ConfigFile, error) {
 		return nil, fault.New(fault.Invalid, "read %s: %w", filepath.Join(dir, "config.json"), err)
 	}
 	return f, nil
-}
-
-func helperOf(f *configfile.ConfigFile, key string) string {
-	if h := f.CredentialHelpers[key]; h != "" {
-		return h
-	}
-	return f.CredentialsStore
 }
 
 // Found is one result of a search, with the fields of Docker's.

@@ -165,7 +165,7 @@ func (p *Policy) Rule(ref reference.Ref) (Rule, error) {
 
 // refuse names the rule.
 func (r *Rule) refuse(ref reference.Ref, why string) error {
-	return fault.New(fault.Denied, "pull %s: refused by rule %s (%s) of %s: %s", ref.Familiar(), r.prefix(), r.Require, r.file, why)
+	return fault.New(fault.Denied, "%s: refused by rule %s (%s) of %s: %s", ref.Familiar(), r.prefix(), r.Require, r.file, why)
 }
 
 // verify checks an image, of which top is the digest that the name has and

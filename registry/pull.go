@@ -119,7 +119,7 @@ func (p *pull) explain(err error) error {
 	if strings.Contains(err.Error(), name) {
 		return err
 	}
-	return &fault.Error{Kind: fault.KindOf(err), Text: "pull " + name + ": " + err.Error(), Err: err, Hint: fault.HintOf(err)}
+	return &fault.Error{Kind: fault.KindOf(err), Text: name + ": " + err.Error(), Err: err, Hint: fault.HintOf(err)}
 }
 
 func (p *pull) run(ctx context.Context) (Pulled, error) {

@@ -257,7 +257,7 @@ func TestPullRefuses(t *testing.T) {
 	}{
 		{"a:none", PullOptions{}, fault.NotFound, "manifest for HOST/a:none not found: manifest unknown"},
 		{"none", PullOptions{}, fault.NotFound, "404 Not Found"},
-		{"a:one", PullOptions{}, fault.Unsupported, "pull HOST/a:one: the image has a manifest of schema version 1, which is not supported"},
+		{"a:one", PullOptions{}, fault.Unsupported, "HOST/a:one: the image has a manifest of schema version 1, which is not supported"},
 		{"a:noarch", PullOptions{}, fault.NotFound, "the image is for linux/mips64le"},
 		{"a:arm", PullOptions{Platform: host}, fault.NotFound, "the image is for linux/mips64le, not " + host.String()},
 		{"a:noconfig", PullOptions{}, fault.NotFound, "404"},

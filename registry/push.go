@@ -35,11 +35,11 @@ func (c *Client) Push(ctx context.Context, s *image.Store, ref reference.Ref, o 
 	}
 	ref = ref.Tagged()
 	if ref.Tag == "" || ref.Digest != "" {
-		return Sent{}, fault.New(fault.Invalid, "push %s: a digest cannot be chosen, push by tag", ref.Familiar())
+		return Sent{}, fault.New(fault.Invalid, "%s: a digest cannot be chosen, push by tag", ref.Familiar())
 	}
 	sent, err := c.push(ctx, s, ref, o)
 	if err != nil && !strings.Contains(err.Error(), ref.Familiar()) {
-		err = &fault.Error{Kind: fault.KindOf(err), Text: "push " + ref.Familiar() + ": " + err.Error(), Err: err, Hint: fault.HintOf(err)}
+		err = &fault.Error{Kind: fault.KindOf(err), Text: ref.Familiar() + ": " + err.Error(), Err: err, Hint: fault.HintOf(err)}
 	}
 	return sent, err
 }

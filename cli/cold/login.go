@@ -49,12 +49,8 @@ func (l *login) Run(ctx context.Context, app *cli.App, args []string) (int, erro
 	if err := c.CheckLogin(ctx, server, l.user, l.password); err != nil {
 		return 0, err
 	}
-	where, err := registry.SaveLogin(server, l.user, l.password)
-	if err != nil {
+	if err := registry.SaveLogin(server, l.user, l.password); err != nil {
 		return 0, err
-	}
-	if !strings.HasPrefix(where, "credential helper") {
-		app.Warn("warning: the password is kept unencrypted in " + where + "; a credential helper would keep it better")
 	}
 	app.Print("Login Succeeded\n")
 	return 0, nil
