@@ -15,6 +15,8 @@ func constructors() []func() Command {
 		imagesCommand, importCommand, rmiCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, keepCommand, manCommand,
+		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, manCommand,
+		diffCommand, exportCommand,
 		inspectCommand, inspectContainerCommand, inspectImageCommand,
 	}
 }

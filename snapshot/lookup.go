@@ -128,9 +128,14 @@ func openAt(dir int, name string, flags int) (int, error) {
 	}
 }
 
-func opaque(fd int) bool {
+func opaque(fd int) bool { return opaqueBy(fd, false) }
+
+// opaqueBy reports whether a directory hides those of the layers below; user
+// says that the mark is user.overlay.*. That is anybody's to set, so it must
+// not count where overlay does not look at it.
+func opaqueBy(fd int, user bool) bool {
 	var v [2]byte
-	n, err := unix.Fgetxattr(fd, layer.OpaqueXattr(false), v[:])
+	n, err := unix.Fgetxattr(fd, layer.OpaqueXattr(user), v[:])
 	return err == nil && n == 1 && v[0] == 'y'
 }
 
