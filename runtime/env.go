@@ -38,6 +38,7 @@ type env struct {
 	copyUps    map[int]*copyUp // by index in spec.Mounts
 	binds      []plan.Slot     // detached bind mounts, by index in spec.Mounts
 	overmount  plan.Slot       // empty read-only tmpfs that hides directories
+	cgroupView []plan.Slot     // the container's own groups, by hierarchy, where it has no cgroup namespace
 	files      plan.Slot       // tmpfs with Config.Files
 	null       plan.Slot       // the container's /dev/null, O_PATH
 	dev        plan.Slot       // the container's /dev

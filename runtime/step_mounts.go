@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
 	"golang.org/x/sys/unix"
@@ -22,6 +23,11 @@ func mountsHost(e *env) error {
 		o, err := parseMountOptions(m)
 		if err != nil {
 			return err
+		}
+		if m.Type == "cgroup" {
+			if err := e.cgroupViewHost(); err != nil {
+				return err
+			}
 		}
 		if err := checkProcMount(m); err != nil {
 			return err
@@ -280,9 +286,15 @@ func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) {
 	top := e.p.Fsmount(plan.InChild, "cgroup tmpfs", fs, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 	t := e.target(m.Destination, true, 0o755)
 	e.p.MoveMount(plan.InChild, top.Arg(), t.Arg())
-	for _, c := range mounts {
+	for i, c := range mounts {
 		e.p.Note("mount " + m.Destination + "/" + c.Target)
 		e.p.Mkdirat(plan.InChild, top.Arg(), c.Target, 0o755)
+		if e.cgroupView != nil {
+			at := e.p.Openat2(plan.InChild, c.Target, top.Arg(), c.Target, unix.O_PATH|unix.O_DIRECTORY, 0, unix.RESOLVE_BENEATH)
+			e.attachCgroup(i, at, o.set)
+			e.cgroupLinks(&c, top)
+			continue
+		}
 		fs := e.p.Fsopen(plan.InChild, c.FSType)
 		for _, d := range strings.Split(c.Data, ",") {
 			if key, value, ok := strings.Cut(d, "="); ok {
@@ -295,11 +307,15 @@ func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) {
 		mnt := e.p.Fsmount(plan.InChild, c.FSType, fs, int(o.set))
 		at := e.p.Openat2(plan.InChild, c.Target, top.Arg(), c.Target, unix.O_PATH|unix.O_DIRECTORY, 0, unix.RESOLVE_BENEATH)
 		e.p.MoveMount(plan.InChild, mnt.Arg(), at.Arg())
-		for _, l := range c.Links {
-			e.p.Symlinkat(plan.InChild, c.Target, top.Arg(), l)
-		}
+		e.cgroupLinks(&c, top)
 	}
 	if o.set&unix.MOUNT_ATTR_RDONLY != 0 {
 		e.p.MountSetattr(plan.InChild, top.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY})
+	}
+}
+
+func (e *env) cgroupLinks(c *cgroup.Mount, top plan.Slot) {
+	for _, l := range c.Links {
+		e.p.Symlinkat(plan.InChild, c.Target, top.Arg(), l)
 	}
 }
