@@ -24,6 +24,8 @@ func commands() []command {
 		{"delete", "CONTAINER", 1, 1, false, "remove what is left of a stopped container", newDelete},
 		{"list", "", 0, 0, false, "list containers", newList},
 		{"exec", "CONTAINER [COMMAND] [ARG...]", 1, -1, true, "run a further process in a container", newExec},
+		{"events", "CONTAINER", 1, 1, false, "print statistics and OOM kills as JSON lines", newEvents},
+		{"spec", "", 0, 0, false, "write an example of a config.json", newSpec},
 		{"update", "CONTAINER", 1, 1, false, "change the limits of a container", newUpdate},
 		{"ps", "CONTAINER [PS OPTIONS...]", 1, -1, true, "show the processes of a container", newPs},
 		{"pause", "CONTAINER", 1, 1, false, "stop all processes of a container", newPause},
