@@ -1,11 +1,11 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -269,23 +269,36 @@ func (s *Store) hasLayer(chain string) bool {
 
 // receive reads the blob as it comes, unpacks and verifies it.
 func (l *Layer) receive() error {
+	src := &partialReader{p: l.p}
+	head, err := src.peek(6)
+	if err != nil {
+		return err
+	}
+	// The digest of a layer that is not compressed is its diff id.
+	plain := l.tree != "" && layer.Detect(head) == layer.Plain
+	var blob io.Reader = src
 	sum := sha256.New()
-	blob := io.TeeReader(&partialReader{p: l.p}, sum)
-	var err error
+	if !plain {
+		blob = io.TeeReader(src, sum)
+	}
 	if l.tree != "" {
 		err = l.in.unpack(l.in.ctx, l, blob)
 	}
-	if err == nil || fault.KindOf(err) == fault.Invalid {
-		// What follows the compressed stream belongs to the blob, and a wrong
-		// digest says more than whatever is wrong with the content.
-		if _, cerr := io.Copy(io.Discard, blob); cerr != nil {
-			return cerr
-		}
-		if verr := l.verify(sum); verr != nil {
-			return verr
-		}
+	if err != nil && fault.KindOf(err) != fault.Invalid {
+		return err
 	}
-	return err
+	if plain && err == nil {
+		return l.verify(l.res.DiffID)
+	}
+	if plain {
+		src.off, blob = 0, io.TeeReader(src, sum)
+	}
+	// What follows the compressed stream belongs to the blob, and a wrong
+	// digest says more than whatever is wrong with the content.
+	if _, cerr := io.Copy(io.Discard, blob); cerr != nil {
+		return cerr
+	}
+	return cmp.Or(l.verify(hexSum(sum)), err)
 }
 
 // unpack makes the tree of l in staging from its blob.
@@ -314,9 +327,8 @@ func (in *Ingest) unpack(ctx context.Context, l *Layer, blob io.Reader) error {
 var ErrDigest = errors.New("wrong digest")
 
 // verify checks the digest and keeps the blob.
-func (l *Layer) verify(h hash.Hash) error {
+func (l *Layer) verify(digest string) error {
 	in, p := l.in, l.p
-	digest := hexSum(h)
 	if p.digest != "" && p.digest != digest {
 		p.remove()
 		return &fault.Error{Kind: fault.Invalid, Text: "fetch " + p.digest + ": the content has digest " + digest, Err: ErrDigest}
@@ -403,4 +415,13 @@ func (l *Layer) abort() {
 	}
 	<-l.done
 	_ = l.close() // read again by the next one
+}
+
+// DiffID returns the digest of the uncompressed stream once Finish has
+// returned, or "" when it was not unpacked.
+func (l *Layer) DiffID() string {
+	if l.same != nil {
+		return l.same.diff
+	}
+	return l.diff
 }

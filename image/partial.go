@@ -293,7 +293,18 @@ func (r *partialReader) Read(b []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// discard removes the blob: what is there of it is wrong.
+// peek returns the first n bytes, or all if there are fewer.
+func (r *partialReader) peek(n int) ([]byte, error) {
+	head := make([]byte, n)
+	at := partialReader{p: r.p}
+	k, err := io.ReadFull(&at, head)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return head[:k], err
+}
+
+// remove removes the blob: what is there of it is wrong.
 func (p *partial) remove() {
 	// What stays is found to be wrong again.
 	_ = os.Remove(p.f.Name() + ".got")

@@ -143,14 +143,14 @@ func (u *unpacker) replace(parent int, name, base string, mk func() error) error
 // would break the file into more extents than they save.
 const holeSize = 32 << 10
 
-func (u *unpacker) file(parent int, name, base string, attr attr, size int64, content io.Reader) error {
+func (u *unpacker) file(parent int, name, base string, attr *attr, size int64, content io.Reader) error {
 	if size > u.limits.Bytes-u.res.Bytes {
 		return fault.New(fault.Invalid, "unpack %q: the layer has more than %d bytes", name, u.limits.Bytes)
 	}
 	u.res.Bytes += size
 	fd := -1
 	err := u.replace(parent, name, base, func() (err error) {
-		fd, err = unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		fd, err = unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, attr.mode&0o777)
 		return err
 	})
 	if err != nil {
@@ -158,7 +158,7 @@ func (u *unpacker) file(parent int, name, base string, attr attr, size int64, co
 	}
 	err = u.write(fd, size, content)
 	if err == nil {
-		err = u.apply(fd, attr)
+		err = u.settle(fd, attr)
 	}
 	if err == nil {
 		err = setTimesFD(fd, attr.times)

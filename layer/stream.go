@@ -3,14 +3,11 @@ package layer
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
-	"hash"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/inflate"
 )
 
 // Compression of a layer, found by its first bytes.
@@ -54,7 +51,7 @@ type Decoder func(r io.Reader) (io.ReadCloser, error)
 // Decompress returns the tar stream in r, which is plain, gzip, or zstd where
 // that decoder is not nil. The error is Unsupported for other compressions.
 func Decompress(r io.Reader, zstd Decoder) (io.ReadCloser, error) {
-	br := bufio.NewReaderSize(r, 128<<10)
+	br := bufio.NewReaderSize(r, 64<<10) // larger reads pass it by
 	head, err := br.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -63,11 +60,7 @@ func Decompress(r io.Reader, zstd Decoder) (io.ReadCloser, error) {
 	case Plain:
 		return io.NopCloser(br), nil
 	case Gzip:
-		z, err := gzip.NewReader(br)
-		if err != nil {
-			return nil, fault.New(fault.Invalid, "decompress layer: %w", err)
-		}
-		return gzipReader{z}, nil
+		return &gzipReader{z: inflate.NewReader(br)}, nil
 	case Zstd:
 		if zstd != nil {
 			return zstd(br)
@@ -80,112 +73,44 @@ func Decompress(r io.Reader, zstd Decoder) (io.ReadCloser, error) {
 }
 
 // gzipReader gives the faults of damaged input a kind.
-type gzipReader struct{ z *gzip.Reader }
+type gzipReader struct {
+	z    *inflate.Reader
+	buf  []byte // of Read
+	rest []byte
+	end  int // in buf
+}
 
 // Close implements io.Closer; there is nothing to free.
-func (gzipReader) Close() error { return nil }
+func (*gzipReader) Close() error { return nil }
 
-// Read implements io.Reader.
-func (g gzipReader) Read(p []byte) (int, error) {
-	n, err := g.z.Read(p)
+// next implements chunker.
+func (g *gzipReader) next(buf []byte, start int) (int, error) {
+	end, err := g.z.Next(buf, start)
 	switch {
-	case err == nil, errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		return n, err
+	case err == nil, err == io.EOF: //nolint:errorlint // as io.Reader
+		return end, err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return n, fault.New(fault.Invalid, "decompress layer: it is cut short")
+		return end, fault.New(fault.Invalid, "decompress layer: it is cut short")
+	case errors.Is(err, inflate.ErrHeader), errors.Is(err, inflate.ErrData), errors.Is(err, inflate.ErrChecksum):
+		return end, fault.New(fault.Invalid, "decompress layer: %w", err)
 	}
-	return n, fault.New(fault.Invalid, "decompress layer: %w", err)
-}
-
-// ahead reads a stream in a goroutine of its own, so that inflating, hashing
-// and writing files overlap.
-type ahead struct {
-	full  chan chunk
-	empty chan []byte
-	ctx   context.Context
-	stop  context.CancelFunc
-	done  chan struct{}
-	cur   chunk
-	rest  []byte
-}
-
-type chunk struct {
-	buf []byte
-	n   int
-	err error
-}
-
-const (
-	aheadChunk = 256 << 10
-	aheadDepth = 4
-)
-
-// readAhead starts reading r; everything read is also written to h, when it is
-// not nil. close must be called.
-func readAhead(ctx context.Context, r io.Reader, h hash.Hash) *ahead {
-	ctx, stop := context.WithCancel(ctx)
-	a := &ahead{
-		full:  make(chan chunk, aheadDepth),
-		empty: make(chan []byte, aheadDepth),
-		ctx:   ctx,
-		stop:  stop,
-		done:  make(chan struct{}),
-	}
-	for range aheadDepth {
-		a.empty <- make([]byte, aheadChunk)
-	}
-	go func() {
-		defer close(a.done)
-		defer close(a.full)
-		for {
-			var c chunk
-			select {
-			case c.buf = <-a.empty:
-			case <-ctx.Done():
-				return
-			}
-			c.n, c.err = io.ReadFull(r, c.buf)
-			if errors.Is(c.err, io.ErrUnexpectedEOF) {
-				c.err = io.EOF
-			}
-			if h != nil {
-				h.Write(c.buf[:c.n]) // never fails, says package hash
-			}
-			select {
-			case a.full <- c:
-			case <-ctx.Done():
-				return
-			}
-			if c.err != nil {
-				return
-			}
-		}
-	}()
-	return a
+	return end, err // of the source
 }
 
 // Read implements io.Reader.
-func (a *ahead) Read(p []byte) (int, error) {
-	for len(a.rest) == 0 {
-		if a.cur.err != nil {
-			return 0, a.cur.err
-		}
-		if a.cur.buf != nil {
-			a.empty <- a.cur.buf
-		}
-		var ok bool
-		if a.cur, ok = <-a.full; !ok {
-			a.cur.err = a.ctx.Err()
-		}
-		a.rest = a.cur.buf[:a.cur.n]
+func (g *gzipReader) Read(p []byte) (int, error) {
+	if g.buf == nil {
+		g.buf = make([]byte, chunkSize)
+		g.end = inflate.Window
 	}
-	n := copy(p, a.rest)
-	a.rest = a.rest[n:]
+	for len(g.rest) == 0 {
+		copy(g.buf, g.buf[g.end-inflate.Window:g.end])
+		end, err := g.next(g.buf, inflate.Window)
+		if g.rest, g.end = g.buf[inflate.Window:end], end; err != nil && len(g.rest) == 0 {
+			return 0, err
+		}
+	}
+	n := copy(p, g.rest)
+	g.rest = g.rest[n:]
 	return n, nil
-}
-
-// close ends the goroutine. It waits for a read that has begun.
-func (a *ahead) close() {
-	a.stop()
-	<-a.done
 }

@@ -3,11 +3,8 @@ package layer
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 
@@ -41,43 +38,29 @@ type Result struct {
 // a directory that only the caller can reach. What it made is left in place on
 // an error. The error is Invalid for what the stream is to blame for.
 func Unpack(ctx context.Context, r io.Reader, root int, o Options) (Result, error) {
-	var h hash.Hash
-	if o.Digest {
-		h = sha256.New()
-	}
-	in := readAhead(ctx, r, h)
+	in := readAhead(ctx, r, o.Digest)
 	defer in.close()
-	count := &counter{r: in}
 	u := &unpacker{
 		ctx: ctx, root: root, opaque: OpaqueXattr(o.UserXattr), limits: o.Limits.orDefault(),
 		implied: map[string]bool{".": true}, times: map[string][2]unix.Timespec{}, parentFD: -1,
 		buf: make([]byte, 256<<10),
 	}
-	err := u.run(tar.NewReader(count))
+	var err error
+	if u.fresh, err = probe(root); err != nil {
+		return u.res, fmt.Errorf("unpack layer: %w", err)
+	}
+	err = u.run(tar.NewReader(in))
 	u.dropParent()
 	if err == nil {
-		_, err = io.Copy(io.Discard, count) // what follows the end mark counts for the digest
+		err = in.drain() // what follows the end mark counts for the digest
 	}
 	if err != nil {
 		return u.res, err
 	}
-	u.res.Size = count.n
+	u.res.Size = in.total
 	u.res.Implied = sortedKeys(u.implied)
-	if h != nil {
-		u.res.DiffID = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	}
+	u.res.DiffID = in.digest()
 	return u.res, nil
-}
-
-type counter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 type unpacker struct {
@@ -85,6 +68,7 @@ type unpacker struct {
 	root   int
 	opaque string
 	limits Limits
+	fresh  fresh
 	res    Result
 
 	implied map[string]bool             // directories made without an entry
@@ -163,7 +147,8 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 		}
 		delete(u.implied, ".")
 		u.times["."] = attr.times
-		return u.apply(u.root, attr)
+		u.fresh.setgid = u.fresh.setgid || attr.mode&unix.S_ISGID != 0
+		return u.apply(u.root, &attr)
 	}
 
 	dir, base := splitName(name)
@@ -176,9 +161,9 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	}
 	switch hdr.Typeflag {
 	case tar.TypeDir:
-		return u.directory(parent, name, base, attr)
+		return u.directory(parent, name, base, &attr)
 	case tar.TypeReg, tar.TypeRegA, tar.TypeCont, tar.TypeGNUSparse: //nolint:staticcheck // old archives have TypeRegA
-		return u.file(parent, name, base, attr, hdr.Size, content)
+		return u.file(parent, name, base, &attr, hdr.Size, content)
 	case tar.TypeLink:
 		return u.hardLink(parent, name, base, hdr.Linkname)
 	case tar.TypeSymlink:
@@ -191,7 +176,7 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	return u.applyAt(parent, base, attr, hdr.Typeflag == tar.TypeSymlink)
+	return u.applyAt(parent, base, &attr, hdr.Typeflag == tar.TypeSymlink)
 }
 
 func (u *unpacker) node(parent int, name, base string, hdr *tar.Header) error {
@@ -209,19 +194,20 @@ func (u *unpacker) node(parent int, name, base string, hdr *tar.Header) error {
 	return u.replace(parent, name, base, func() error { return unix.Mknodat(parent, base, mode|0o600, dev) })
 }
 
-func (u *unpacker) directory(parent int, name, base string, attr attr) error {
-	hidden := false
-	err := unix.Mkdirat(parent, base, 0o700)
+func (u *unpacker) directory(parent int, name, base string, attr *attr) error {
+	hidden, old := false, false
+	mk := func() error { return unix.Mkdirat(parent, base, attr.mode&0o777) }
+	err := mk()
 	if exists(err) {
 		st, serr := lstatAt(parent, base)
 		if serr != nil {
 			return serr
 		}
 		if isDir(&st) {
-			err = nil // entries that came before it stay
+			err, old = nil, true // entries that came before it stay
 		} else {
 			hidden = isWhiteout(&st)
-			err = u.replace(parent, name, base, func() error { return unix.Mkdirat(parent, base, 0o700) })
+			err = u.replace(parent, name, base, mk)
 		}
 	}
 	if err != nil {
@@ -231,9 +217,15 @@ func (u *unpacker) directory(parent int, name, base string, attr attr) error {
 	if err != nil {
 		return err
 	}
-	if err = u.apply(fd, attr); err == nil && hidden {
+	if old {
+		err = u.apply(fd, attr)
+	} else {
+		err = u.settle(fd, attr)
+	}
+	if err == nil && hidden {
 		err = u.setOpaque(fd)
 	}
+	u.fresh.setgid = u.fresh.setgid || attr.mode&unix.S_ISGID != 0
 	if err != nil {
 		_ = unix.Close(fd)
 		return err
