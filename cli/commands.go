@@ -15,7 +15,6 @@ func constructors() []func() Command {
 		imagesCommand, importCommand, rmiCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, keepCommand, manCommand,
-		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, manCommand,
 		diffCommand, exportCommand,
 		inspectCommand, inspectContainerCommand, inspectImageCommand,
 	}
