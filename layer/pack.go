@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ type PackOptions struct {
 	// it, a device 0:0 is a device.
 	Whiteouts bool
 	UserXattr bool // the marks are user.overlay.*
+
+	Mounts bool                             // goes on into what is mounted in the tree
+	Owner  func(uid, gid uint32) (u, g int) // what the archive calls an owner; nil: the same
 }
 
 // Pack writes the tree below the directory fd root as a tar stream. The stream
@@ -33,26 +37,36 @@ type PackOptions struct {
 // Sockets are left out, and so is what other file systems have mounted in the
 // tree; a mount point remains as a directory.
 func Pack(ctx context.Context, root int, w io.Writer, o PackOptions) error {
+	return PackAs(ctx, root, ".", w, o)
+}
+
+// PackAs writes one file, which fd stands for and may be O_PATH, as an entry
+// of the given name; a directory with all that is below it.
+//
+// Somebody may be changing the tree meanwhile, whom we do not trust: whatever
+// is opened was looked at by descriptor before (a device may do something when
+// it is opened), no link is followed, and what has gone is left out.
+func PackAs(ctx context.Context, fd int, name string, w io.Writer, o PackOptions) error {
 	var st unix.Stat_t
-	if err := unix.Fstat(root, &st); err != nil {
+	if err := unix.Fstat(fd, &st); err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
-	p := &packer{ctx: ctx, tw: tar.NewWriter(w), o: o, dev: st.Dev, links: map[uint64]string{}, buf: make([]byte, 256<<10)}
-	if err := p.dirEntry(root, "./", &st); err != nil {
-		return p.blame(".", err)
-	}
-	if err := p.children(root, ""); err != nil {
-		return err
+	p := &packer{ctx: ctx, tw: tar.NewWriter(w), o: o, dev: st.Dev, links: map[inode]string{}, buf: make([]byte, 256<<10)}
+	if err := p.object(fd, name, &st); err != nil {
+		return p.blame(name, err)
 	}
 	return p.tw.Close()
 }
+
+// inode is a file whatever its names.
+type inode struct{ dev, ino uint64 }
 
 type packer struct {
 	ctx   context.Context //nolint:containedctx // lives for one call
 	tw    *tar.Writer
 	o     PackOptions
 	dev   uint64
-	links map[uint64]string // first name of each inode with several
+	links map[inode]string // first name of each inode with several
 	buf   []byte
 }
 
@@ -83,35 +97,48 @@ func (p *packer) children(dirfd int, prefix string) error {
 }
 
 func (p *packer) entry(dirfd int, prefix, base string) error {
-	st, err := lstatAt(dirfd, base)
+	fd, err := unix.Openat(dirfd, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if missing(err) {
+		return nil // removed meanwhile
+	}
 	if err != nil {
 		return err
 	}
-	name := prefix + base
-	if isDir(&st) {
-		return p.directory(dirfd, name, base, &st)
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		err = p.object(fd, prefix+base, &st)
 	}
-	hdr := header(name, &st)
+	return errors.Join(err, unix.Close(fd))
+}
+
+// object packs what an O_PATH descriptor stands for.
+func (p *packer) object(fd int, name string, st *unix.Stat_t) error {
+	if isDir(st) {
+		return p.directory(fd, name, st)
+	}
+	hdr := p.header(name, st)
 	if st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		if first, ok := p.links[st.Ino]; ok {
+		id := inode{st.Dev, st.Ino}
+		if first, ok := p.links[id]; ok {
 			hdr.Typeflag, hdr.Linkname = tar.TypeLink, first
 			return p.tw.WriteHeader(hdr)
 		}
-		p.links[st.Ino] = name
+		p.links[id] = name
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		return p.file(dirfd, base, hdr)
+		return p.file(fd, hdr)
 	case unix.S_IFLNK:
 		hdr.Typeflag = tar.TypeSymlink
-		n, err := unix.Readlinkat(dirfd, base, p.buf)
+		n, err := unix.Readlinkat(fd, "", p.buf)
 		if err != nil {
 			return err
 		}
 		hdr.Linkname = string(p.buf[:n])
 	case unix.S_IFCHR, unix.S_IFBLK:
-		if p.o.Whiteouts && isWhiteout(&st) {
-			hdr = header(prefix+whiteoutPrefix+base, &st)
+		if p.o.Whiteouts && isWhiteout(st) {
+			dir, base := splitName(name)
+			hdr.Name = path.Join(dir, whiteoutPrefix+base)
 			hdr.Typeflag, hdr.Mode = tar.TypeReg, 0
 			return p.tw.WriteHeader(hdr)
 		}
@@ -125,28 +152,28 @@ func (p *packer) entry(dirfd int, prefix, base string) error {
 	case unix.S_IFSOCK:
 		return nil
 	}
-	path := procPath(dirfd, base)
-	err = p.xattrs(hdr, func(b []byte) (int, error) { return unix.Llistxattr(path, b) },
-		func(name string, b []byte) (int, error) { return unix.Lgetxattr(path, name, b) })
+	self := fdPath(fd)
+	err := p.xattrs(hdr, func(b []byte) (int, error) { return unix.Listxattr(self, b) },
+		func(name string, b []byte) (int, error) { return unix.Getxattr(self, name, b) })
 	if err != nil {
 		return err
 	}
 	return p.tw.WriteHeader(hdr)
 }
 
-func (p *packer) directory(parent int, name, base string, st *unix.Stat_t) error {
-	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+func (p *packer) directory(path int, name string, st *unix.Stat_t) error {
+	fd, err := unix.Openat(path, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	if err = p.dirEntry(fd, name+"/", st); err == nil && st.Dev == p.dev {
-		err = p.children(fd, name+"/")
+	if err = p.dirEntry(fd, name+"/", st); err == nil && (st.Dev == p.dev || p.o.Mounts) {
+		err = p.children(fd, strings.TrimPrefix(name+"/", "./"))
 	}
 	return errors.Join(err, unix.Close(fd))
 }
 
 func (p *packer) dirEntry(fd int, name string, st *unix.Stat_t) error {
-	hdr := header(name, st)
+	hdr := p.header(name, st)
 	hdr.Typeflag = tar.TypeDir
 	if err := p.xattrsFD(hdr, fd); err != nil {
 		return err
@@ -162,13 +189,13 @@ func (p *packer) dirEntry(fd int, name string, st *unix.Stat_t) error {
 	if err != nil || n != 1 || v[0] != 'y' {
 		return nil //nolint:nilerr // no such attribute: not opaque
 	}
-	mark := header(strings.TrimPrefix(name, "./")+whiteoutOpaque, st)
+	mark := p.header(strings.TrimPrefix(name, "./")+whiteoutOpaque, st)
 	mark.Typeflag, mark.Mode = tar.TypeReg, 0
 	return p.tw.WriteHeader(mark)
 }
 
-func (p *packer) file(dirfd int, base string, hdr *tar.Header) error {
-	fd, err := unix.Openat(dirfd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+func (p *packer) file(path int, hdr *tar.Header) error {
+	fd, err := unix.Open(fdPath(path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -179,9 +206,6 @@ func (p *packer) content(fd int, hdr *tar.Header) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fault.New(fault.Conflict, "pack %q: it changed while it was read", hdr.Name)
 	}
 	hdr.Typeflag, hdr.Size = tar.TypeReg, st.Size
 	if err := p.xattrsFD(hdr, fd); err != nil {
@@ -244,13 +268,17 @@ func (p *packer) xattrs(hdr *tar.Header, list func([]byte) (int, error), get fun
 	return nil
 }
 
-func header(name string, st *unix.Stat_t) *tar.Header {
+func (p *packer) header(name string, st *unix.Stat_t) *tar.Header {
+	uid, gid := int(st.Uid), int(st.Gid)
+	if p.o.Owner != nil {
+		uid, gid = p.o.Owner(st.Uid, st.Gid)
+	}
 	return &tar.Header{
 		Format:  tar.FormatPAX,
 		Name:    name,
 		Mode:    int64(st.Mode & 0o7777),
-		Uid:     int(st.Uid),
-		Gid:     int(st.Gid),
+		Uid:     uid,
+		Gid:     gid,
 		ModTime: time.Unix(st.Mtim.Unix()),
 	}
 }

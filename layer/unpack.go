@@ -180,16 +180,9 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 }
 
 func (u *unpacker) node(parent int, name, base string, hdr *tar.Header) error {
-	mode, dev := uint32(unix.S_IFIFO), 0
-	if hdr.Typeflag != tar.TypeFifo {
-		if hdr.Devmajor < 0 || hdr.Devmajor >= 1<<12 || hdr.Devminor < 0 || hdr.Devminor >= 1<<20 {
-			return invalid(hdr.Name, "device number out of range")
-		}
-		mode = unix.S_IFCHR
-		if hdr.Typeflag == tar.TypeBlock {
-			mode = unix.S_IFBLK
-		}
-		dev = int(unix.Mkdev(uint32(hdr.Devmajor), uint32(hdr.Devminor)))
+	mode, dev, err := nodeOf(hdr)
+	if err != nil {
+		return err
 	}
 	return u.replace(parent, name, base, func() error { return unix.Mknodat(parent, base, mode|0o600, dev) })
 }
