@@ -162,6 +162,16 @@ func (app *App) Engine() (*engine.Engine, error) {
 	return app.engineAsCaller()
 }
 
+// EngineIn opens the engine in the user namespace of a container that runs.
+func (app *App) EngineIn(ref string) (*engine.Engine, error) {
+	if app.opened == nil {
+		if code, done, err := engine.EnterContainer(app.options, ref); done || err != nil {
+			return nil, &entered{code, err}
+		}
+	}
+	return app.engineAsCaller()
+}
+
 // engineAsCaller opens the engine on first use without making a user
 // namespace, for what joins that of a container.
 func (app *App) engineAsCaller() (*engine.Engine, error) {

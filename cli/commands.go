@@ -10,7 +10,7 @@ import (
 // constructors make the commands, in the order of the help.
 func constructors() []func() Command {
 	return []func() Command{
-		runCommand, createCommand, startCommand, attachCommand, execCommand, psCommand, logsCommand, statsCommand,
+		runCommand, createCommand, startCommand, attachCommand, execCommand, cpCommand, psCommand, logsCommand, statsCommand,
 		stopCommand, restartCommand, killCommand, pauseCommand, unpauseCommand, waitCommand, rmCommand,
 		imagesCommand, importCommand, rmiCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,

@@ -90,15 +90,15 @@ func (cs *Containers) openSession(ref string, cfg *ExecConfig, warn func(string)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{e: e, cfg: cfg, config: &ContainerConfig{}, warn: warn}
+	s := &session{e: e, cfg: cfg, warn: warn}
 	if s.warn == nil {
 		s.warn = func(string) {}
 	}
 	if s.record, err = e.state.Get(id); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(s.record.Config, s.config); err != nil {
-		return nil, fault.New(fault.Internal, "damaged configuration: %w", err)
+	if s.config, err = decodeConfig(s.record); err != nil {
+		return nil, err
 	}
 	if s.record.Exited {
 		return nil, errNotRunning

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"os"
 	"strconv"
 
@@ -26,7 +25,7 @@ func (s *session) compose() (*tareruntime.ExecConfig, error) {
 	}
 	d := &draft{id: s.record.ID, config: c}
 	facts.Seccomp = func(h seccomp.Host) *specs.LinuxSeccomp { return e.cachedFilter(d, h) }
-	root, err := s.openRoot()
+	root, err := openRoot(s.init)
 	if err != nil {
 		return nil, err
 	}
@@ -101,23 +100,6 @@ func (s *session) processConfig() *ContainerConfig {
 	return c
 }
 
-// openRoot opens the root directory of the container's first process, with
-// all of its mounts. The process was there before and is after: the
-// descriptor is not another's.
-func (s *session) openRoot() (int, error) {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(s.init.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if s.init.Ended() {
-		if err == nil {
-			_ = unix.Close(fd)
-		}
-		return -1, errNotRunning
-	}
-	if err != nil {
-		return -1, fault.New(fault.KindOf(err), "open the container's root: %w", err)
-	}
-	return fd, nil
-}
-
 // openRegular opens a regular file inside a root that a hostile container may
 // be changing: nothing else is ever opened, for opening a fifo waits and
 // opening a device does something.
@@ -140,28 +122,9 @@ func openRegular(root int, name string) (*os.File, error) {
 
 // give makes the container's user the owner of its pipes.
 func (s *session) give(streams *monitor.Streams, uid uint32) error {
-	if uid = s.hostUID(uid); uid == 0 {
+	ids := idMapsOf(s.init.Pid)
+	if uid = hostID(ids.uids, uid); uid == 0 {
 		return nil
 	}
 	return streams.Give(int(uid))
-}
-
-// hostUID is this process's number for a user of the container.
-func (s *session) hostUID(uid uint32) uint32 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(s.init.Pid) + "/uid_map")
-	if err != nil {
-		return uid
-	}
-	var maps []specs.LinuxIDMapping
-	for line := range bytes.Lines(b) {
-		var n [3]uint64
-		f := bytes.Fields(line)
-		for i := range n {
-			if i < len(f) {
-				n[i], _ = strconv.ParseUint(string(f[i]), 10, 32) // the kernel's
-			}
-		}
-		maps = append(maps, specs.LinuxIDMapping{ContainerID: uint32(n[0]), HostID: uint32(n[1]), Size: uint32(n[2])})
-	}
-	return hostID(maps, uid)
 }

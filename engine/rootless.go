@@ -23,8 +23,38 @@ func Enter(o Options) (code int, done bool, err error) {
 	if host.IsRoot() {
 		return 0, false, nil
 	}
-	// Of two variables with one name the first counts.
-	env := append([]string{"TARE_ROOT=" + o.Root, "TARE_RUN_ROOT=" + o.RunRoot}, os.Environ()...)
-	code, err = rootless.Run(os.Args, env, o.RunRoot)
+	code, err = rootless.Run(os.Args, environ(o), o.RunRoot)
 	return code, true, err
+}
+
+// EnterContainer is Enter for what needs the ids of a container that runs:
+// it joins the container's user namespace.
+func EnterContainer(o Options, ref string) (code int, done bool, err error) {
+	if host.IsRoot() {
+		return 0, false, nil
+	}
+	e, err := open(o)
+	if err != nil {
+		return 0, false, err
+	}
+	id, err := e.state.Find(ref)
+	if err != nil {
+		return 0, false, err
+	}
+	r, err := e.state.Get(id)
+	if err != nil {
+		return 0, false, err
+	}
+	init, err := r.Proc.Open()
+	if r.Exited || err != nil {
+		return Enter(o)
+	}
+	code, err = rootless.Join(init, os.Args, environ(o))
+	return code, true, err
+}
+
+// environ are this process's variables with the roots. Of two variables with
+// one name the first counts.
+func environ(o Options) []string {
+	return append([]string{"TARE_ROOT=" + o.Root, "TARE_RUN_ROOT=" + o.RunRoot}, os.Environ()...)
 }

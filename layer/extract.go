@@ -38,6 +38,7 @@ func Extract(ctx context.Context, r io.Reader, root int, o ExtractOptions) (Resu
 		u: unpacker{
 			ctx: ctx, root: root, limits: o.Limits.orDefault(), parentFD: -1, buf: make([]byte, 256<<10),
 			times: map[string][2]unix.Timespec{},
+			fresh: fresh{setgid: true, acl: true}, // nothing is known of what new files get
 		},
 		o: o,
 	}
@@ -115,7 +116,7 @@ func (x *extractor) entry(hdr *tar.Header, content io.Reader) error {
 	}
 	switch hdr.Typeflag {
 	case tar.TypeReg, tar.TypeRegA, tar.TypeCont, tar.TypeGNUSparse: //nolint:staticcheck // old archives have TypeRegA
-		return x.u.file(parent, full, base, attr, hdr.Size, content)
+		return x.u.file(parent, full, base, &attr, hdr.Size, content)
 	case tar.TypeLink:
 		return x.hardLink(parent, base, hdr.Name, hdr.Linkname)
 	case tar.TypeSymlink:
@@ -188,7 +189,7 @@ func (x *extractor) directory(parent int, full, base string, a attr) error {
 	if err != nil {
 		return err
 	}
-	if err := u.apply(fd, a); err != nil {
+	if err := u.apply(fd, &a); err != nil {
 		_ = unix.Close(fd)
 		return err
 	}

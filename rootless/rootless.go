@@ -61,17 +61,51 @@ func Run(args, env []string, runRoot string) (int, error) {
 			return 0, fault.WithHint(fmt.Errorf("run root %s: %w", dir, err), "set XDG_RUNTIME_DIR")
 		}
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		return 0, err
-	}
 	// The gate is the only descriptor that the child needs beside 0, 1 and 2.
 	var gate [2]int
 	if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
 		return 0, err
 	}
 	defer func() { _ = unix.Close(gate[1]) }()
-	run, err := spawn.New(childPlan(gate[0], exe, args, env))
+	p := plan.New()
+	p.Begin("rootless")
+	p.Note("wait for the id map")
+	p.Gate(p.Given("gate", gate[0]))
+	return again(p, args, env, unix.CLONE_NEWUSER|unix.CLONE_NEWNS, func(child spawn.Process, err error) error {
+		_ = unix.Close(gate[0])
+		if err != nil {
+			return fault.WithHint(fmt.Errorf("make a user namespace: %w", err), "this system may forbid them to users; run tare as root")
+		}
+		if err := writeMaps(child.Pid); err != nil {
+			return err
+		}
+		_, err = unix.Write(gate[1], []byte{1})
+		return err
+	})
+}
+
+// Join executes this program with args and env in the user namespace of a
+// process that pidfd stands for, as its root, forwards signals, and returns
+// its exit code.
+func Join(pidfd int, args, env []string) (int, error) {
+	p := plan.New()
+	p.Begin("rootless")
+	p.Note("stay unreadable until exec")
+	p.Prctl(plan.InChild, unix.PR_SET_DUMPABLE, 0, 0)
+	p.Note("join the container's user namespace")
+	p.Setns(plan.InChild, p.Given("init", pidfd), unix.CLONE_NEWUSER)
+	return again(p, args, env, 0, func(_ spawn.Process, err error) error { return err })
+}
+
+// again clones, and executes this program at the end of p; cloned does what
+// the child waits for.
+func again(p *plan.Plan, args, env []string, flags uint64, cloned func(spawn.Process, error) error) (int, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	becomeRoot(p, exe, args, env)
+	run, err := spawn.New(p)
 	if err != nil {
 		return 0, err
 	}
@@ -80,20 +114,16 @@ func Run(args, env []string, runRoot string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	child, err := run.Clone(spawn.Options{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS})
-	_ = unix.Close(gate[0])
-	if err != nil {
-		return 0, fault.WithHint(fmt.Errorf("make a user namespace: %w", err), "this system may forbid them to users; run tare as root")
+	child, err := run.Clone(spawn.Options{Flags: flags})
+	if err := cloned(child, err); err != nil {
+		if child.Pid != 0 {
+			_ = child.Signal(unix.SIGKILL)
+			_, _ = child.Wait()
+			child.Release()
+		}
+		return 0, err
 	}
 	defer child.Release()
-	if err := writeMaps(child.Pid); err != nil {
-		_ = child.Signal(unix.SIGKILL)
-		_, _ = child.Wait()
-		return 0, err
-	}
-	if _, err := unix.Write(gate[1], []byte{1}); err != nil {
-		return 0, err
-	}
 	if err := run.WaitExec(); err != nil {
 		return 0, err
 	}
@@ -101,11 +131,7 @@ func Run(args, env []string, runRoot string) (int, error) {
 	return status.ExitCode(), err
 }
 
-func childPlan(gate int, exe string, args, env []string) *plan.Plan {
-	p := plan.New()
-	p.Begin("rootless")
-	p.Note("wait for the id map")
-	p.Gate(p.Given("gate", gate))
+func becomeRoot(p *plan.Plan, exe string, args, env []string) {
 	p.Note("become root of the user namespace")
 	zero := []plan.Arg{plan.Int(0), plan.Int(0), plan.Int(0)}
 	p.Call(plan.InChild, unix.SYS_SETRESGID, zero)
@@ -117,7 +143,6 @@ func childPlan(gate int, exe string, args, env []string) *plan.Plan {
 	})
 	p.Begin("exec")
 	p.Exec([]string{exe}, args, env)
-	return p
 }
 
 // writeMaps gives the child the user's own id as root and, where the system

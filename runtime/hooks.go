@@ -207,7 +207,7 @@ func hasStartHooks(s *specs.Spec) bool { return len(hooksOf(s, startContainer)) 
 // arrives reports whether somebody has to know that the child is at the start
 // gate: startContainer hooks, which find a complete container there, and a
 // create that leaves it to another process.
-func (e *env) arrives() bool { return hasStartHooks(e.spec) || e.cfg.Split != nil }
+func (e *env) arrives() bool { return hasStartHooks(e.spec) || e.cfg.Split != nil || e.cfg.Announce }
 
 // arrivalHost makes the pipe by which the child says so.
 func arrivalHost(e *env) error {

@@ -94,6 +94,10 @@ type Config struct {
 	// cgroup actions apart. May be nil.
 	After func(where string)
 
+	// Announce lets the child say that it has come to its start gate, where
+	// everything is mounted: see [Container.Ready].
+	Announce bool
+
 	join *joining // of a further process in a container that runs
 }
 

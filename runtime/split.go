@@ -51,8 +51,8 @@ func programChild(e *env) error {
 // hasProgram is for the table of steps.
 func hasProgram(s *specs.Spec) bool { return len(s.Process.Args) > 0 }
 
-// Ready waits until the child of a split container has come to its start
-// gate. On error nothing is left of the container.
+// Ready waits until the child of a split container, or of one with
+// Config.Announce, has come to its start gate. On error nothing is left of the container.
 func (c *Container) Ready() error {
 	err := c.arrived()
 	if err == nil {
