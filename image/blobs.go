@@ -133,3 +133,40 @@ func (in *Ingest) packLayer(ctx context.Context, dir string, spec LayerSpec) (*L
 	}
 	return l, err
 }
+
+// Abandon gives back what came of the blobs, too: the disk is full, and nobody
+// may try again. Close must follow.
+func (in *Ingest) Abandon() error {
+	in.stop()
+	in.mu.Lock()
+	all := in.all
+	in.mu.Unlock()
+	var err error
+	for _, l := range all {
+		l.abort()
+		if l.spec.Digest != "" {
+			err = errors.Join(err, in.s.dropPartial(l.spec.Digest))
+		}
+	}
+	return err
+}
+
+// dropPartial removes what has come of a blob that nobody fetches.
+func (s *Store) dropPartial(digest string) error {
+	path := s.root + "/partial/" + digest[len("sha256:"):]
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = eintr(func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }); err == nil {
+		_ = os.Remove(path + ".got") // nothing without the other
+		err = os.Remove(path)
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
+}

@@ -26,11 +26,11 @@ import (
 // that refers to the image, and bundles (sigstore, protobuf-specs), of which
 // the envelope is in-toto's and DSSE's.
 const (
-	typeSimpleSigning = "application/vnd.dev.cosign.simplesigning.v1+json"
+	typeSimpleSigning  = "application/vnd.dev.cosign.simplesigning.v1+json"
 	typeCosignArtifact = "application/vnd.dev.cosign.artifact.sig.v1+json"
-	typeBundle        = "application/vnd.dev.sigstore.bundle"
-	cosignSignature   = "dev.cosignproject.cosign/signature"
-	typeInToto        = "application/vnd.in-toto+json"
+	typeBundle         = "application/vnd.dev.sigstore.bundle"
+	cosignSignature    = "dev.cosignproject.cosign/signature"
+	typeInToto         = "application/vnd.in-toto+json"
 
 	maxSignatures = 64 // that are looked at for one image
 )
@@ -150,7 +150,7 @@ func signatureManifests(ctx context.Context, r *Repo, digest string) ([]image.Ma
 		if i == maxSignatures {
 			break
 		}
-		if ref.ArtifactType == typeCosignArtifact|| strings.HasPrefix(ref.ArtifactType, typeBundle) {
+		if ref.ArtifactType == typeCosignArtifact || strings.HasPrefix(ref.ArtifactType, typeBundle) {
 			if err := add(ref.Digest); err != nil {
 				return nil, err
 			}

@@ -10,6 +10,9 @@ mmdebstrap mmdebstrap
 tar tar
 xz xz-utils
 gcc gcc
+docker-registry docker-registry
+skopeo skopeo
+podman podman
 /usr/include/seccomp.h libseccomp-dev
 /usr/include/stdlib.h libc6-dev
 "
