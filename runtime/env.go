@@ -45,14 +45,15 @@ type env struct {
 	pty        plan.Slot       // slave
 	cwd        plan.Slot
 
-	startGate plan.Slot
-	fifo      plan.Slot // the start gate of a split container
-	idGate    plan.Slot // opens when the id map is written
-	hooksGate int       // where the hooks of the create operation run
-	started   *arrival  // the child is at the start gate
-	hooked    bool      // hooks have begun: those of the end belong to them
-	stdio     [3]plan.Slot
-	preserved []plan.Slot
+	startGate  plan.Slot
+	fifo       plan.Slot // the start gate of a split container
+	idGate     plan.Slot // opens when the id map is written
+	hooksGate  int       // where the hooks of the create operation run
+	netDevices int
+	started    *arrival // the child is at the start gate
+	hooked     bool     // hooks have begun: those of the end belong to them
+	stdio      [3]plan.Slot
+	preserved  []plan.Slot
 
 	gates      []gate
 	startWrite int

@@ -23,28 +23,33 @@ func NewNetNS() *NetNS {
 	n := &NetNS{fd: -1, done: make(chan struct{})}
 	go func() {
 		defer close(n.done)
-		n.make()
+		onLostThread(n.make)
 	}()
 	return n
 }
 
 func (n *NetNS) make() {
-	runtime.LockOSThread() // not unlocked: the thread ends with the goroutine
-	if unix.Gettid() == unix.Getpid() {
-		// The main thread does not end: this process would seem to be in the
-		// container's namespace. While it is held, another goroutine has another.
-		made := make(chan struct{})
-		go func() {
-			defer close(made)
-			n.make()
-		}()
-		<-made
-		runtime.UnlockOSThread()
-		return
-	}
 	if n.err = unix.Unshare(unix.CLONE_NEWNET); n.err == nil {
 		n.fd, n.err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
+}
+
+// onLostThread calls f on a thread that ends afterwards and is not the
+// process's first: that one does not end, and the process would seem to be
+// where f has gone.
+func onLostThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // not unlocked: the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			onLostThread(f) // while this one is held, another goroutine has another
+			runtime.UnlockOSThread()
+			return
+		}
+		f()
+	}()
+	<-done
 }
 
 // Close lets go of the namespace, which lives on in whoever has joined it.

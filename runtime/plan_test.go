@@ -148,7 +148,6 @@ func TestRefused(t *testing.T) {
 		{`memory policy flag "x": unknown`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Flags: []specs.MemoryPolicyFlagType{"x"}})},
 		{`memory policy nodes "1-0": not a list of numbers and ranges`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "1-0"})},
 		{"linux.intelRdt: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{} })},
-		{"linux.netDevices: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} })},
 		{"linux.seccomp.listenerPath: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.Seccomp.ListenerPath = "/x" })},
 		{"a platform other than linux: not supported yet", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
 		{`namespace "moon": unknown type`, fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = "moon" })},

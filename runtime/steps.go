@@ -20,6 +20,7 @@ var containerSteps = []step{
 	{"cgroup", hasCgroup, cgroupHost, cgroupChild},
 	{"timens", newTimeNS, nil, timensChild},
 	{"loopback", newNetNS, nil, loopbackChild},
+	{"net-devices", hasNetDevices, netDevicesHost, netDevicesChild},
 	{"propagation", always, nil, propagationChild},
 	{"stash", always, nil, stashChild},
 	{"rootfs", always, rootfsHost, rootfsChild},
