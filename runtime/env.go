@@ -45,15 +45,17 @@ type env struct {
 	pty        plan.Slot       // slave
 	cwd        plan.Slot
 
-	startGate  plan.Slot
-	fifo       plan.Slot // the start gate of a split container
-	idGate     plan.Slot // opens when the id map is written
-	hooksGate  int       // where the hooks of the create operation run
-	netDevices int
-	started    *arrival // the child is at the start gate
-	hooked     bool     // hooks have begun: those of the end belong to them
-	stdio      [3]plan.Slot
-	preserved  []plan.Slot
+	startGate    plan.Slot
+	fifo         plan.Slot // the start gate of a split container
+	idGate       plan.Slot // opens when the id map is written
+	hooksGate    int       // where the hooks of the create operation run
+	netDevices   int
+	listenerGate int
+	listener     plan.Slot // of the seccomp filter, in the child
+	started      *arrival  // the child is at the start gate
+	hooked       bool      // hooks have begun: those of the end belong to them
+	stdio        [3]plan.Slot
+	preserved    []plan.Slot
 
 	gates      []gate
 	startWrite int
@@ -87,6 +89,9 @@ func newEnv(cfg *Config) (*env, error) {
 		return nil, err
 	}
 	if err := validateHooks(s); err != nil {
+		return nil, err
+	}
+	if err := checkListener(s.Linux.Seccomp); err != nil {
 		return nil, err
 	}
 	e := &env{cfg: cfg, spec: s, p: plan.New(), startWrite: -1, console: -1}

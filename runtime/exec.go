@@ -26,6 +26,9 @@ type ExecConfig struct {
 	// Program is the path to execute, where it is not what args[0] stands for.
 	Program string
 
+	// State is what a seccomp agent is told of the container.
+	State specs.State
+
 	// SubCgroup is a group below the container's, which has to be there.
 	SubCgroup string
 	// IgnorePaused begins a process in a paused container, which goes on with
@@ -71,7 +74,7 @@ func (x *ExecConfig) config() (*Config, error) {
 	s := *x.Spec
 	s.Process, s.Hooks = x.Process, nil
 	return &Config{
-		Spec: &s, Stdin: x.Stdin, Stdout: x.Stdout, Stderr: x.Stderr, PreserveFDs: x.PreserveFDs, Program: x.Program,
+		Spec: &s, Stdin: x.Stdin, Stdout: x.Stdout, Stderr: x.Stderr, PreserveFDs: x.PreserveFDs, Program: x.Program, State: x.State,
 		Filter: x.Filter, FilterFlags: x.FilterFlags, Compiled: x.Compiled,
 		Layout: x.Layout, Facts: x.Facts, Warn: x.Warn, After: x.After,
 		join: &joining{x.Init, x.SubCgroup, x.IgnorePaused},

@@ -148,7 +148,10 @@ func TestRefused(t *testing.T) {
 		{`memory policy flag "x": unknown`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Flags: []specs.MemoryPolicyFlagType{"x"}})},
 		{`memory policy nodes "1-0": not a list of numbers and ranges`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "1-0"})},
 		{"linux.intelRdt: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{} })},
-		{"linux.seccomp.listenerPath: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.Seccomp.ListenerPath = "/x" })},
+		{"seccomp: listenerMetadata without listenerPath", fault.Invalid, linux(func(l *specs.Linux) { l.Seccomp.ListenerMetadata = "x" })},
+		{"seccomp: SCMP_ACT_NOTIFY of write: the runtime itself writes between filter and exec", fault.Unsupported, linux(func(l *specs.Linux) {
+			l.Seccomp.Syscalls = append(l.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"mkdir", "write"}, Action: specs.ActNotify})
+		})},
 		{"a platform other than linux: not supported yet", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
 		{`namespace "moon": unknown type`, fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = "moon" })},
 		{"namespace uts: given twice", fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = specs.UTSNamespace })},
@@ -192,7 +195,7 @@ func TestRefused(t *testing.T) {
 		{"rlimit RLIMIT_CPU: given twice", fault.Invalid, func(c *Config) {
 			apply(c, []edit{rlimit("RLIMIT_CPU", 1, 1), rlimit("RLIMIT_CPU", 1, 1)})
 		}},
-		{"seccomp: SCMP_ACT_NOTIFY needs a listener", fault.Unsupported, linux(func(l *specs.Linux) {
+		{"seccomp: SCMP_ACT_NOTIFY needs a listenerPath", fault.Invalid, linux(func(l *specs.Linux) {
 			l.Seccomp.Syscalls = append(l.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"mkdir"}, Action: specs.ActNotify})
 			l.Seccomp.Syscalls = l.Seccomp.Syscalls[len(l.Seccomp.Syscalls)-1:]
 		})},

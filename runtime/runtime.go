@@ -41,7 +41,7 @@ type Config struct {
 	// are in this process.
 	PreserveFDs int
 
-	// State is what hooks are told: id, bundle and annotations of the container.
+	// State is what hooks and a seccomp agent are told: id, bundle and annotations of the container.
 	State specs.State
 
 	// Split leaves the start to another process. May be nil.

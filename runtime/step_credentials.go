@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/tare-engine/tare/capability"
-	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
 	"github.com/tare-engine/tare/seccomp"
 	"golang.org/x/sys/unix"
@@ -135,9 +134,6 @@ func (e *env) filter() ([]unix.SockFilter, uint32, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if info.Notify {
-		return nil, 0, fault.New(fault.Unsupported, "seccomp: SCMP_ACT_NOTIFY needs a listener")
-	}
 	if e.cfg.Compiled != nil {
 		e.cfg.Compiled(prog, info.Flags)
 	}
@@ -158,10 +154,7 @@ func seccompChild(e *env) error {
 		if len(prog) == 0 {
 			return
 		}
-		e.p.Note("load seccomp filter")
-		e.p.Call(plan.InChild, unix.SYS_SECCOMP, []plan.Arg{
-			plan.Int(unix.SECCOMP_SET_MODE_FILTER), plan.Int(flags), e.p.Program(prog),
-		})
+		e.loadFilter(prog, flags)
 	}
 	if e.spec.Process.NoNewPrivileges {
 		e.finalCaps(c)

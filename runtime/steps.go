@@ -61,11 +61,14 @@ var processSteps = []step{
 	{"rlimits", always, nil, rlimitsChild},
 	{"program", hasProgram, nil, programChild},
 	{"let-go", always, nil, letGoChild},
-	{"arrival", always, arrivalHost, arrivalChild},
-	{"start-gate", always, nil, startGateChild},
+	{"arrival", startsUnfiltered, arrivalHost, arrivalChild},
+	{"start-gate", startsUnfiltered, nil, startGateChild},
 	{"capabilities", always, nil, boundingChild},
 	{"credentials", always, nil, credentialsChild},
 	{"seccomp", always, nil, seccompChild},
+	{"listener", notifies, listenerHost, nil},
+	{"filtered-arrival", notifies, arrivalHost, arrivalChild},
+	{"filtered-start-gate", notifies, nil, startGateChild},
 	{"exec", always, nil, execChild},
 	{"ready", always, readyHost, nil}, // the engine's last, before the clone
 }

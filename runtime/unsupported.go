@@ -14,7 +14,6 @@ func unsupported(s *specs.Spec) error {
 		field string
 	}{
 		{l.IntelRdt != nil, "linux.intelRdt"},
-		{l.Seccomp != nil && l.Seccomp.ListenerPath != "", "linux.seccomp.listenerPath"},
 		{s.Solaris != nil || s.Windows != nil || s.VM != nil || s.ZOS != nil || s.FreeBSD != nil, "a platform other than linux"},
 	} {
 		if f.asked {
