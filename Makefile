@@ -74,7 +74,7 @@ soak: build ## a thousand starts in a row; nothing may be left behind
 
 .PHONY: conformance
 conformance: build ## the validation programs of runtime-tools with tare-oci, crun and runc
-	cd test/conformance && $(GO) run ./validate -runtimes $(CURDIR)/bin/tare-oci,crun,runc $(VALIDATEFLAGS)
+	cd test/conformance/validate && $(GO) run . -runtimes $(CURDIR)/bin/tare-oci,crun,runc $(VALIDATEFLAGS)
 
 .PHONY: lint
 lint: ## run the linters of .golangci.yml
