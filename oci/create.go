@@ -124,6 +124,7 @@ func (a *App) make(id string, o *createFlags, split bool) (*made, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.reached("reserved")
 	m := &made{container: c, a: a, o: o, bundle: b}
 	if err := m.create(cfg, split); err != nil {
 		err = errors.Join(err, c.forget())
@@ -186,7 +187,7 @@ func (a *App) config(id string, b *bundle, o *createFlags) (*tareruntime.Config,
 		Spec: b.spec, Root: root, RootTarget: b.rootfs,
 		Stdin: 0, Stdout: 1, Stderr: 2, PreserveFDs: o.preserveFDs, NoPivot: o.noPivot,
 		State:  specs.State{ID: id, Bundle: b.dir, Annotations: b.spec.Annotations},
-		Layout: layout, Facts: f, Warn: a.log.warn,
+		Layout: layout, Facts: f, Warn: a.log.warn, After: a.after,
 	}
 	if !o.noNewKeyring {
 		cfg.Keyring = "_ses." + id
@@ -241,7 +242,9 @@ func (m *made) create(cfg *tareruntime.Config, split bool) (err error) {
 	if m.box, err = tareruntime.Create(*cfg); err != nil {
 		return err
 	}
+	m.a.reached("created")
 	err = m.record()
+	m.a.reached("recorded")
 	if err == nil && m.o.consoleSocket != "" {
 		err = sendConsole(m.o.consoleSocket, m.box.Console)
 	}
@@ -249,6 +252,7 @@ func (m *made) create(cfg *tareruntime.Config, split bool) (err error) {
 		if err = m.box.Ready(); err != nil {
 			return err // nothing is left
 		}
+		m.a.reached("ready")
 	}
 	if err == nil && m.o.pidFile != "" {
 		err = writePIDFile(m.o.pidFile, m.rec.Pid)
@@ -256,6 +260,7 @@ func (m *made) create(cfg *tareruntime.Config, split bool) (err error) {
 	if err != nil {
 		m.box.Abandon()
 	}
+	m.a.reached("told")
 	return err
 }
 
@@ -264,6 +269,7 @@ func (m *made) gate() (*tareruntime.Split, error) {
 	if err := unix.Mkfifo(m.dir+gateFile, 0o600); err != nil {
 		return nil, fmt.Errorf("make start gate: %w", err)
 	}
+	m.a.reached("gate")
 	s := &tareruntime.Split{}
 	var err error
 	if s.FIFO, err = unix.Open(m.dir+gateFile, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0); err != nil {
@@ -292,6 +298,7 @@ func (m *made) leave() error {
 	if err := m.box.Detach(); err != nil {
 		return errors.Join(err, m.forget())
 	}
+	m.a.reached("left")
 	return nil
 }
 

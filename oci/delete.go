@@ -14,6 +14,9 @@ import (
 // endTimeout bounds the wait for processes that have been killed.
 const endTimeout = 10 * time.Second
 
+// orphanTimeout bounds the wait for a process whose creator was killed.
+const orphanTimeout = time.Second
+
 func newKill(f *flags) action {
 	var all bool
 	f.bool(&all, "all,a", "to every process of the container, not only the first")
@@ -107,6 +110,9 @@ func newDelete(f *flags) action {
 	}
 }
 
+// lives reports whether the container was made, in this boot.
+func (c *container) lives() bool { return c.rec.Pid != 0 && c.rec.BootID == state.BootID() }
+
 // kill ends every process of a container.
 func (a *App) kill(c *container) error {
 	err := c.rec.proc().Kill()
@@ -126,16 +132,26 @@ func (a *App) kill(c *container) error {
 
 // destroy removes a container: its processes, its cgroup, its record.
 func (a *App) destroy(c *container) error {
-	if err := a.kill(c); err != nil {
-		return err
+	timeout := endTimeout
+	if c.lives() {
+		if err := a.kill(c); err != nil {
+			return err
+		}
+	} else {
+		// A process that was cloned dies with its creator, and nothing else
+		// is ours to kill: the group may be another container's by now.
+		timeout = orphanTimeout
 	}
 	if c.rec.Cgroup != "" {
 		g, err := a.group(&c.rec)
 		if err == nil {
-			err = g.Remove(endTimeout)
+			err = g.Remove(timeout)
 		}
 		if err != nil && fault.KindOf(err) != fault.NotFound {
-			return err
+			if c.lives() {
+				return err
+			}
+			a.log.warn(err.Error())
 		}
 	}
 	if c.rec.Hooks && c.rec.Pid != 0 {
