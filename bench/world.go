@@ -57,6 +57,9 @@ func (w *world) prepare() error {
 	if err := w.makePrograms(); err != nil {
 		return err
 	}
+	if err := w.prepareOCI(); err != nil {
+		return err
+	}
 	w.try("podman", "podman "+w.vars["podman"]+" import -q {work}/rootfs.tar {image}")
 	w.try("docker", "docker import {work}/rootfs.tar {image}")
 	w.try("tare", "{bin}/tare --root {work}/tare --run-root {work}/tare-run import {work}/rootfs.tar {image}")
@@ -110,23 +113,31 @@ func (w *world) makeRoot() error {
 // makeBundle writes the bundle for the OCI runtimes, equal to what Docker
 // gives a container that nothing is asked of.
 func (w *world) makeBundle() error {
-	caps := capability.Default().Names()
-	s, err := spec.Compose(spec.Default(nil),
-		spec.Root("rootfs", false),
-		spec.Process([]string{"/bin/true"}, []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, "/", specs.User{}, false),
-		spec.Capabilities(caps),
-		spec.Hostname("bench", ""),
-		spec.CgroupsPath("/tare-bench-"+strconv.Itoa(os.Getpid())),
-	)
+	s, err := benchSpec([]string{"/bin/true"}, "rootfs", "/tare-bench-"+strconv.Itoa(os.Getpid()))
 	if err != nil {
 		return err
 	}
-	s.Linux.Seccomp = seccomp.Default(seccomp.Host{Caps: caps, Kernel: kernel()})
 	b, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(w.vars["bundle"], "config.json"), b, 0o600)
+}
+
+func benchSpec(args []string, root, cgroup string) (*specs.Spec, error) {
+	caps := capability.Default().Names()
+	s, err := spec.Compose(spec.Default(nil),
+		spec.Root(root, false),
+		spec.Process(args, []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, "/", specs.User{}, false),
+		spec.Capabilities(caps),
+		spec.Hostname("bench", ""),
+		spec.CgroupsPath(cgroup),
+	)
+	if err != nil {
+		return nil, err
+	}
+	s.Linux.Seccomp = seccomp.Default(seccomp.Host{Caps: caps, Kernel: kernel()})
+	return s, nil
 }
 
 // makePrograms builds the programs that do nothing.
@@ -183,6 +194,7 @@ func removeCgroup(dir string) {
 }
 
 func (w *world) cleanUp() {
+	w.cleanUpOCI()
 	if _, err := exec.LookPath("podman"); err == nil {
 		for _, verb := range []string{"rm -af", "rmi -af"} {
 			_ = exec.Command("podman", strings.Fields(w.vars["podman"]+" "+verb)...).Run()
