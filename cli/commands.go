@@ -16,6 +16,7 @@ func constructors() []func() Command {
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, keepCommand, manCommand,
 		diffCommand, exportCommand,
+		renameCommand, portCommand, updateCommand, containerPruneCommand,
 		inspectCommand, inspectContainerCommand, inspectImageCommand,
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 func imagesCommand() Command {
 	return Command{
-		Name: "images", Args: "[NAME[:TAG]]", Short: "List images",
+		Name: "images", Aliases: []string{"image ls", "image list"}, Args: "[NAME[:TAG]]", Short: "List images",
 		Flags: imagesFlags, MaxArgs: 1, Complete: CompleteImages,
 		New: func() Action { return &imagesAction{} },
 	}
@@ -127,7 +127,7 @@ func orNone(s string) string {
 
 func rmiCommand() Command {
 	return Command{
-		Name: "rmi", Args: "IMAGE [IMAGE...]", Short: "Remove images",
+		Name: "rmi", Aliases: []string{"image rm", "image remove"}, Args: "IMAGE [IMAGE...]", Short: "Remove images",
 		Flags: rmiFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteImages,
 		New: func() Action { return &rmiAction{} },
 	}
@@ -162,7 +162,7 @@ func (r *rmiAction) Run(ctx context.Context, app *App, args []string) (int, erro
 
 func importCommand() Command {
 	return Command{
-		Name: "import", Args: "FILE|DIR|- NAME[:TAG]", Short: "Make an image from a tar archive or a directory",
+		Name: "import", Aliases: []string{"image import"}, Args: "FILE|DIR|- NAME[:TAG]", Short: "Make an image from a tar archive or a directory",
 		Example: "tare import debian.tar.gz debian:bookworm\nmmdebstrap bookworm - | tare import -c 'CMD [\"bash\"]' - debian",
 		Flags:   importFlags, MinArgs: 1, MaxArgs: 2, Complete: CompleteFiles,
 		New: func() Action { return &importAction{} },

@@ -53,7 +53,7 @@ func (v *versionAction) Run(_ context.Context, app *App, _ []string) (int, error
 
 func infoCommand() Command {
 	return Command{
-		Name: "info", Short: "Show what tare and this machine can do",
+		Name: "info", Aliases: []string{"system info"}, Short: "Show what tare and this machine can do",
 		Flags: infoFlags, Complete: CompleteNothing,
 		New: func() Action { return &infoAction{} },
 	}

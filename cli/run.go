@@ -12,7 +12,7 @@ import (
 
 func runCommand() Command {
 	return Command{
-		Name: "run", Args: "IMAGE [COMMAND] [ARG...]", Short: "Run a command in a new container",
+		Name: "run", Aliases: []string{"container run"}, Args: "IMAGE [COMMAND] [ARG...]", Short: "Run a command in a new container",
 		Example: "tare run --rm -it tare/base\ntare run --rm -m 64m --cpus 0.5 tare/base stress --cpu 2\ntare run --plan tare/base true",
 		Flags:   runFlags, Stop: true, MaxArgs: -1, Complete: CompleteImages,
 		New: func() Action { return newRun() },
