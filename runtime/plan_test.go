@@ -170,7 +170,7 @@ func TestRefused(t *testing.T) {
 		{"mount /d: an id mapping of type tmpfs: bind mounts only", fault.Unsupported, addMount(specs.Mount{Type: "tmpfs", Destination: "/d", Options: []string{"idmap"}})},
 		{`mount /d: option "none" of a cgroup mount`, fault.Unsupported, addMount(specs.Mount{Type: "cgroup", Destination: "/d", Options: []string{"none"}})},
 		{"mount /proc: only procfs itself can be mounted there", fault.Invalid, addMount(specs.Mount{Type: "tmpfs", Destination: "/proc"})},
-		{`mount /d: unknown option "size=1"`, fault.Invalid, bind("/s", "/d", "size=1")},
+		{`mount /d: unknown option "rw1"`, fault.Invalid, bind("/s", "/d", "rw1")},
 		{"mount /d: idmap without mappings", fault.Invalid, bind("/s", "/d", "idmap")},
 		{"mount /d: uidMappings and gidMappings are required together", fault.Invalid, addMount(specs.Mount{Type: "bind", Source: "/s", Destination: "/d", UIDMappings: maps})},
 		{"bind source /nowhere/at/all: no such file or directory", fault.Invalid, func(c *Config) {

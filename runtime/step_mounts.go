@@ -24,6 +24,9 @@ func mountsHost(e *env) error {
 		if err != nil {
 			return err
 		}
+		if o.bind && len(o.data) > 0 {
+			e.warn("mount " + m.Destination + ": a bind mount has no " + strings.Join(o.data, ","))
+		}
 		if m.Type == "cgroup" {
 			if err := e.cgroupViewHost(); err != nil {
 				return err
