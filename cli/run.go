@@ -86,13 +86,13 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 		return exitUsage, fault.WithHint(err, "see 'tare run --help'")
 	}
 	if err := r.check(app); err != nil {
-		return exitUsage, within(r.object(), err)
+		return exitUsage, Within(r.object(), err)
 	}
 	var created func(id string) error
 	if r.cidfile != "" && !r.plan {
 		f, err := newCIDFile(r.cidfile)
 		if err != nil {
-			return engine.ExitEngine, within(r.object(), err)
+			return engine.ExitEngine, Within(r.object(), err)
 		}
 		defer f.close()
 		c.HostConfig.ContainerIDFile = r.cidfile
@@ -126,7 +126,7 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 	if err != nil && code == 0 {
 		code = engine.ExitEngine
 	}
-	return code, within(r.object(), err)
+	return code, Within(r.object(), err)
 }
 
 // stdio is what a run in the foreground connects the container with.
