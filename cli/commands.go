@@ -12,7 +12,7 @@ func constructors() []func() Command {
 	return []func() Command{
 		runCommand, createCommand, startCommand, attachCommand, execCommand, cpCommand, psCommand, logsCommand, statsCommand,
 		stopCommand, restartCommand, killCommand, pauseCommand, unpauseCommand, waitCommand, rmCommand,
-		imagesCommand, importCommand, saveCommand, loadCommand, rmiCommand,
+		imagesCommand, importCommand, rmiCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, keepCommand, manCommand,
 		diffCommand, exportCommand,

@@ -52,7 +52,7 @@ func EachArg(app *App, where string, args []string, do func(string) error) (int,
 	code := 0
 	for _, arg := range args {
 		if err := do(arg); err != nil && !errors.Is(err, errSaid) {
-			code = app.fail(exitError, where, Within(arg, err))
+			code = app.fail(exitError, where, within(arg, err))
 		}
 	}
 	return code, nil

@@ -86,5 +86,5 @@ func (x *execAction) Run(ctx context.Context, app *App, args []string) (int, err
 		o.In = app.Stdin
 	}
 	code, err := e.Containers.Exec(ctx, args[0], c, o)
-	return code, Within(args[0], err)
+	return code, within(args[0], err)
 }

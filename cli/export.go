@@ -36,7 +36,7 @@ func (d *diffAction) Run(ctx context.Context, app *App, args []string) (int, err
 	}
 	list, err := e.Containers.Diff(ctx, args[0])
 	if err != nil {
-		return 0, Within(args[0], err)
+		return 0, within(args[0], err)
 	}
 	rows := make([][]Cell, len(list))
 	for i, c := range list {
@@ -92,14 +92,14 @@ func (x *exportAction) Run(ctx context.Context, app *App, args []string) (int, e
 	if x.output == "" {
 		err = write(app.Stdout)
 	} else {
-		err = WriteWhole(x.output, write)
+		err = writeWhole(x.output, write)
 	}
-	return 0, Within(args[0], err)
+	return 0, within(args[0], err)
 }
 
-// WriteWhole makes a file that appears when it is complete. What is no regular
+// writeWhole makes a file that appears when it is complete. What is no regular
 // file, a pipe or a device, is written as it is.
-func WriteWhole(path string, write func(*os.File) error) error {
+func writeWhole(path string, write func(*os.File) error) error {
 	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
 		if fi.IsDir() {
 			return fault.New(fault.Invalid, "%s is a directory", path)
@@ -116,7 +116,7 @@ func WriteWhole(path string, write func(*os.File) error) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")
 	if err != nil {
-		return fault.New(fault.KindOf(err), "create %s: %w", path, Cause(err))
+		return fault.New(fault.KindOf(err), "create %s: %w", path, cause(err))
 	}
 	err = write(f)
 	if cerr := f.Close(); err == nil {

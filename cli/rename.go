@@ -26,7 +26,7 @@ func (renameAction) Run(ctx context.Context, app *App, args []string) (int, erro
 	if err != nil {
 		return 0, err
 	}
-	return 0, Within(args[0], e.Containers.Rename(ctx, args[0], args[1]))
+	return 0, within(args[0], e.Containers.Rename(ctx, args[0], args[1]))
 }
 
 func portCommand() Command {
@@ -49,7 +49,7 @@ func (portAction) Run(ctx context.Context, app *App, args []string) (int, error)
 	}
 	info, err := e.Containers.Inspect(ctx, args[0], false)
 	if err != nil {
-		return 0, Within(args[0], err)
+		return 0, within(args[0], err)
 	}
 	ports := info.NetworkSettings.Ports
 	var b strings.Builder

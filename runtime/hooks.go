@@ -267,11 +267,6 @@ func (c *Container) poststart() error {
 // poststop runs the hooks of a container that did not come to life: where
 // hooks have begun, those of the end belong to it.
 func (e *env) poststop() {
-	if e.intelRdt != 0 && e.cfg.join == nil {
-		if err := RemoveIntelRdt(e.spec, e.cfg.State.ID, e.cfg.Facts); err != nil {
-			e.warn(err.Error())
-		}
-	}
 	if e.hooked {
 		e.hooks().Poststop()
 		e.hooked = false

@@ -134,11 +134,8 @@ next:
 			o.data = append(o.data, opt)
 		}
 	}
-	for _, d := range o.data {
-		// mount(2) never looks at what a bind mount says to a file system.
-		if o.bind && !strings.Contains(d, "=") {
-			return o, fault.New(fault.Invalid, "mount %s: unknown option %q", m.Destination, d)
-		}
+	if o.bind && len(o.data) > 0 {
+		return o, fault.New(fault.Invalid, "mount %s: unknown option %q", m.Destination, strings.Join(o.data, ","))
 	}
 	switch mapped := o.idmap || len(m.UIDMappings)+len(m.GIDMappings) > 0; {
 	case mapped && !o.bind:

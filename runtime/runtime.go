@@ -108,10 +108,8 @@ type Facts struct {
 	NoFile   [2]uint64 // the caller's original RLIMIT_NOFILE, soft and hard
 	Rlimit   func(resource int) [2]uint64
 	AppArmor bool
-	// Resctrl is where that file system is mounted; "" looks for it.
-	Resctrl string
-	SELinux bool
-	GOARCH  string
+	SELinux  bool
+	GOARCH   string
 
 	// UserNS says that the caller is in a user namespace of its own
 	// (rootless): no device can be made there. NoSetgroups and HasGID are
