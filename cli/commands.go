@@ -17,6 +17,7 @@ func constructors() []func() Command {
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, keepCommand, manCommand,
 		diffCommand, exportCommand,
 		renameCommand, portCommand, updateCommand, containerPruneCommand,
+		dfCommand, systemPruneCommand,
 		inspectCommand, inspectContainerCommand, inspectImageCommand,
 	}
 }
@@ -58,14 +59,15 @@ func lookup(args []string) (*Command, []string) {
 func (c *Command) named(name string) bool { return c.Name == name || slices.Contains(c.Aliases, name) }
 
 // group returns the commands whose name, or another name, has two words of
-// which the first is word: with that name.
+// which the first is word: with the second word of the first such name.
 func group(word string) []Command {
 	var found []Command
 	for _, c := range Commands() {
 		for _, n := range append([]string{c.Name}, c.Aliases...) {
-			if first, _, two := strings.Cut(n, " "); two && first == word {
-				c.Name = n
+			if first, second, two := strings.Cut(n, " "); two && first == word {
+				c.Name = second
 				found = append(found, c)
+				break
 			}
 		}
 	}

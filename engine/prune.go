@@ -66,3 +66,37 @@ func (cs *Containers) Prune(ctx context.Context, o PruneOptions) (Pruned, error)
 	}
 	return out, errors.Join(errs...)
 }
+
+// Prune removes the images that no container uses: those without a name, or
+// all of them.
+func (is *Images) Prune(ctx context.Context, o PruneOptions, all bool) ([]RemovedImage, error) {
+	if err := o.Only("label", "label!"); err != nil {
+		return nil, err
+	}
+	users, err := is.e.imageUsers()
+	if err != nil {
+		return nil, err
+	}
+	list, err := is.e.images.List()
+	if err != nil {
+		return nil, err
+	}
+	var out []RemovedImage
+	var errs []error
+	for i := range list {
+		m := &list[i]
+		if len(users[m.ID]) > 0 || m.Name != "" && !all || !o.wants(m.Created, m.Config.Labels) {
+			continue
+		}
+		ref := m.ID
+		if m.Name != "" {
+			ref = m.Familiar()
+		}
+		removed, err := is.Remove(ctx, ref, false)
+		out = append(out, removed...)
+		if k := fault.KindOf(err); err != nil && k != fault.NotFound && k != fault.Conflict {
+			errs = append(errs, err)
+		}
+	}
+	return out, errors.Join(errs...)
+}
