@@ -9,7 +9,7 @@ import (
 
 func rmCommand() Command {
 	return Command{
-		Name: "rm", Aliases: []string{"container rm", "container remove"}, Args: "CONTAINER [CONTAINER...]", Short: "Remove containers",
+		Name: "rm", Args: "CONTAINER [CONTAINER...]", Short: "Remove containers",
 		Flags: rmFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers,
 		New: func() Action { return &rmAction{} },
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tare-engine/tare/engine"
 	"github.com/tare-engine/tare/fault"
 )
 
@@ -38,6 +39,10 @@ func (d *diffAction) Run(ctx context.Context, app *App, args []string) (int, err
 	if err != nil {
 		return 0, within(args[0], err)
 	}
+	return 0, d.print(app, list)
+}
+
+func (d *diffAction) print(app *App, list []engine.Change) error {
 	rows := make([][]Cell, len(list))
 	for i, c := range list {
 		rows[i] = []Cell{{"Path", c.Path}, {"Type", c.Kind}}
@@ -48,10 +53,10 @@ func (d *diffAction) Run(ctx context.Context, app *App, args []string) (int, err
 	}
 	text, err := app.Render(format, []string{"CHANGE TYPE", "Type", "PATH", "Path"}, rows)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	app.Print(text)
-	return 0, nil
+	return nil
 }
 
 func exportCommand() Command {

@@ -2,16 +2,19 @@ package cli
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tare-engine/tare/engine"
+	"github.com/tare-engine/tare/fault"
 )
 
 func imagesCommand() Command {
 	return Command{
 		Name: "images", Aliases: []string{"image ls", "image list"}, Args: "[NAME[:TAG]]", Short: "List images",
-		Flags: imagesFlags, MaxArgs: 1, Complete: CompleteImages,
+		Example: "tare images\ntare images 'team/*'\ntare images --filter dangling=true -q\ntare images --tree",
+		Flags:   imagesFlags, MaxArgs: 1, Complete: CompleteImages,
 		New: func() Action { return &imagesAction{} },
 	}
 }
@@ -19,14 +22,17 @@ func imagesCommand() Command {
 var imagesFlags = []Flag{
 	{Name: "all", Short: 'a', Usage: "Show all images (there are no hidden ones)"},
 	{Name: "digests", Usage: "Show digests"},
+	{Name: "filter", Short: 'f', Value: "filter", Usage: "Only what matches: before, dangling, label, reference, since, until"},
 	{Name: "format", Value: "string", Usage: "Format of the output: table, json or a template of {{.Name}}"},
 	{Name: "no-trunc", Usage: "Do not shorten the output"},
 	{Name: "quiet", Short: 'q', Usage: "Show IDs only"},
+	{Name: "tree", Usage: "Show the platforms of each image, its size unpacked and as received"},
 }
 
 type imagesAction struct {
-	all, digests, full, quiet bool
-	format                    string
+	all, digests, full, quiet, tree bool
+	format                          string
+	filters                         engine.Filters
 }
 
 func (a *imagesAction) Set(flag, v string) error {
@@ -35,49 +41,47 @@ func (a *imagesAction) Set(flag, v string) error {
 		return SetBool(&a.all, v)
 	case "digests":
 		return SetBool(&a.digests, v)
+	case "filter":
+		return a.filters.Add(v)
 	case "format":
 		a.format = v
 	case "no-trunc":
 		return SetBool(&a.full, v)
 	case "quiet":
 		return SetBool(&a.quiet, v)
+	case "tree":
+		return SetBool(&a.tree, v)
 	}
 	return nil
 }
 
 func (a *imagesAction) Run(ctx context.Context, app *App, args []string) (int, error) {
+	if a.tree && (a.quiet || a.digests || a.full || a.format != "") {
+		return 0, fault.New(fault.Invalid, "--tree goes with no other form of output")
+	}
+	if len(args) == 1 {
+		if err := a.filters.Add("reference=" + args[0]); err != nil {
+			return 0, err
+		}
+	}
 	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
-	list, err := e.Images.List(ctx)
+	now := time.Now()
+	list, err := e.Images.List(ctx, engine.ImageListOptions{Filters: a.filters, Until: func(s string) (time.Time, error) { return ParseWhen(s, now) }})
 	if err != nil {
 		return 0, err
 	}
-	if len(args) == 1 {
-		name, tag := splitTag(args[0])
-		kept := list[:0]
-		for _, i := range list {
-			if i.Name == name && (tag == "" || i.Tag == tag) {
-				kept = append(kept, i)
-			}
-		}
-		list = kept
+	if a.tree {
+		return 0, printTree(app, e, list)
 	}
-	text, err := a.render(app, list, time.Now())
+	text, err := a.render(app, list, now)
 	if err != nil {
 		return 0, err
 	}
 	app.Print(text)
 	return 0, nil
-}
-
-// splitTag splits name:tag; a colon before a slash belongs to a port.
-func splitTag(s string) (name, tag string) {
-	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, '/') {
-		return s[:i], s[i+1:]
-	}
-	return s, ""
 }
 
 func (a *imagesAction) render(app *App, list []engine.ImageSummary, now time.Time) (string, error) {
@@ -107,14 +111,18 @@ func imageRow(i *engine.ImageSummary, full bool, now time.Time) []Cell {
 		since = ago(i.Created, now)
 	}
 	return []Cell{
+		{"Containers", strconv.Itoa(i.Containers)},
 		{"CreatedAt", createdAt(i.Created)},
 		{"CreatedSince", since},
 		{"Digest", orNone(i.Digest)},
 		{"ID", id},
 		{"Platform", i.Platform},
 		{"Repository", orNone(i.Name)},
+		{"SharedSize", "N/A"},
 		{"Size", Size(i.Size)},
 		{"Tag", orNone(i.Tag)},
+		{"UniqueSize", "N/A"},
+		{"VirtualSize", Size(i.Size)},
 	}
 }
 
@@ -162,7 +170,7 @@ func (r *rmiAction) Run(ctx context.Context, app *App, args []string) (int, erro
 
 func importCommand() Command {
 	return Command{
-		Name: "import", Aliases: []string{"image import"}, Args: "FILE|DIR|- NAME[:TAG]", Short: "Make an image from a tar archive or a directory",
+		Name: "import", Args: "FILE|DIR|- NAME[:TAG]", Short: "Make an image from a tar archive or a directory",
 		Example: "tare import debian.tar.gz debian:bookworm\nmmdebstrap bookworm - | tare import -c 'CMD [\"bash\"]' - debian",
 		Flags:   importFlags, MinArgs: 1, MaxArgs: 2, Complete: CompleteFiles,
 		New: func() Action { return &importAction{} },

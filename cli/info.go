@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/tare-engine/tare/engine"
+	"github.com/tare-engine/tare/fault"
 )
 
 // Version is tare's version; a release build sets it with -ldflags -X.
@@ -31,46 +33,42 @@ func (v *versionAction) Set(_, value string) error {
 	return nil
 }
 
-// versionInfo is what --format sees: tare is its own client and server.
-type versionInfo struct {
-	Version, GoVersion, Os, Arch string
-	Client, Server               *versionInfo `json:",omitempty"`
-}
-
 func (v *versionAction) Run(_ context.Context, app *App, _ []string) (int, error) {
-	one := versionInfo{Version: Version, GoVersion: runtime.Version(), Os: runtime.GOOS, Arch: runtime.GOARCH}
-	text := "tare version " + Version + ", " + one.GoVersion + ", " + one.Os + "/" + one.Arch
-	if v.format != "" {
-		all := one
-		all.Client, all.Server = &one, &one
-		format := v.format
-		if format == "json" {
-			format = "{{json .}}"
-		}
-		var err error
-		if text, err = app.Fill(format, &all); err != nil {
-			return 0, err
-		}
+	if v.format == "" {
+		app.Print("tare version " + Version + ", " + runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
+		return 0, nil
 	}
-	app.Print(text + "\n")
+	text, err := app.Render(v.format, nil, [][]Cell{{
+		{"Version", Version},
+		{"GoVersion", runtime.Version()},
+		{"Os", runtime.GOOS},
+		{"Arch", runtime.GOARCH},
+	}})
+	if err != nil {
+		return 0, err
+	}
+	app.Print(text)
 	return 0, nil
 }
 
 func infoCommand() Command {
 	return Command{
-		Name: "info", Aliases: []string{"system info"}, Short: "Show what tare and this machine can do",
+		Name: "info", Short: "Show what tare and this machine can do",
 		Flags: infoFlags, Complete: CompleteNothing,
 		New: func() Action { return &infoAction{} },
 	}
 }
 
 var infoFlags = []Flag{
-	{Name: "format", Value: "string", Usage: "Format of the output: json or a template of {{.Name}}"},
+	{Name: "format", Value: "string", Usage: "Format of the output: json, or nothing"},
 }
 
 type infoAction struct{ format string }
 
 func (i *infoAction) Set(_, v string) error {
+	if v != "" && v != "json" {
+		return fault.New(fault.Unsupported, "only json is supported yet")
+	}
 	i.format = v
 	return nil
 }
@@ -84,19 +82,15 @@ func (i *infoAction) Run(ctx context.Context, app *App, _ []string) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	if i.format != "" {
-		format := i.format
-		if format == "json" {
-			format = "{{json .}}"
-		}
-		text, err := app.Fill(format, &struct {
+	if i.format == "json" {
+		b, err := json.Marshal(struct {
 			*engine.Info
-			Version, ServerVersion string
-		}{info, Version, Version})
+			Version string
+		}{info, Version})
 		if err != nil {
 			return 0, err
 		}
-		app.Print(text + "\n")
+		app.Print(string(b) + "\n")
 		return 0, nil
 	}
 	app.Print(infoText(info))
@@ -122,8 +116,6 @@ func infoText(i *engine.Info) string {
 	line("Version", Version)
 	line("Containers", strconv.Itoa(i.Containers))
 	line("  Running", strconv.Itoa(i.Running))
-	line("  Paused", strconv.Itoa(i.ContainersPaused))
-	line("  Stopped", strconv.Itoa(i.ContainersStopped))
 	line("Images", strconv.Itoa(i.Images))
 	line("Storage driver", i.StorageDriver)
 	line("Data root", i.Root)

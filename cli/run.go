@@ -12,7 +12,7 @@ import (
 
 func runCommand() Command {
 	return Command{
-		Name: "run", Aliases: []string{"container run"}, Args: "IMAGE [COMMAND] [ARG...]", Short: "Run a command in a new container",
+		Name: "run", Args: "IMAGE [COMMAND] [ARG...]", Short: "Run a command in a new container",
 		Example: "tare run --rm -it tare/base\ntare run --rm -m 64m --cpus 0.5 tare/base stress --cpu 2\ntare run --plan tare/base true",
 		Flags:   runFlags, Stop: true, MaxArgs: -1, Complete: CompleteImages,
 		New: func() Action { return newRun() },
@@ -143,14 +143,7 @@ func (r *runAction) stdio(app *App) engine.Stdio {
 // this process's own.
 func (r *runAction) keeper() bool {
 	c := &r.cfg
-	return r.detach || c.Tty || !c.HostConfig.AutoRemove || c.Timeout != 0 || c.Healthcheck != nil || r.logs() || r.notifies()
-}
-
-// logs reports whether the output is to be kept also of a container that is
-// removed when it ends.
-func (r *runAction) logs() bool {
-	l := &r.cfg.HostConfig.LogConfig
-	return l.Type != "" && l.Type != "none" || len(l.Config) > 0
+	return r.detach || c.Tty || !c.HostConfig.AutoRemove || c.Timeout != 0 || c.Healthcheck != nil || r.notifies()
 }
 
 // notifies reports whether a service manager waits to hear of the container.

@@ -107,10 +107,13 @@ type ImageSummary struct {
 	ID       string // sha256:… of the configuration
 	Name     string // as the user named it, without the tag; may be empty
 	Tag      string
-	Digest   string // of the manifest, may be empty
+	Digest   string // of the manifest or index that the name means in a registry, may be empty
 	Created  time.Time
 	Size     int64 // bytes, unpacked
 	Platform string
+	Labels   map[string]string
+
+	Containers int // that use it, running or not
 }
 
 // ImportOptions describe an image made from a file tree.
@@ -148,21 +151,4 @@ type Info struct {
 	Security      []string // "seccomp", "apparmor", "selinux", "cgroupns"
 	Missing       []string // one line per feature that this kernel or caller lacks
 	Warnings      []string
-
-	// The same, and more, under Docker's names.
-	ContainersRunning int
-	ContainersPaused  int
-	ContainersStopped int
-	Name              string // of the machine
-	Driver            string // StorageDriver
-	DockerRootDir     string // Root
-	KernelVersion     string
-	OperatingSystem   string
-	OSType            string
-	Architecture      string // uname -m
-	CgroupDriver      string
-	CgroupVersion     string // "1" or "2": of the memory controller
-	LoggingDriver     string
-	DefaultRuntime    string
-	SecurityOptions   []string
 }

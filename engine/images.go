@@ -26,28 +26,6 @@ func baseApplets(ctx context.Context, bin string) ([]string, error) {
 	return strings.Fields(string(out)), nil
 }
 
-// List lists images, newest first.
-func (is *Images) List(context.Context) ([]ImageSummary, error) {
-	all, err := is.e.images.List()
-	if err != nil {
-		return nil, err
-	}
-	list := make([]ImageSummary, len(all))
-	for i := range all {
-		m := &all[i]
-		s := ImageSummary{ID: m.ID, Digest: m.Manifest, Created: m.Created, Size: m.Size, Platform: m.Platform.String()}
-		if m.Name != "" {
-			r, err := reference.Parse(m.Name)
-			if err != nil {
-				return nil, err
-			}
-			s.Name, s.Tag = r.FamiliarName(), r.Tag
-		}
-		list[i] = s
-	}
-	return list, nil
-}
-
 // Import makes an image of one layer from a tar archive or a directory and
 // returns its ID.
 func (is *Images) Import(ctx context.Context, o *ImportOptions) (string, error) {
@@ -70,21 +48,12 @@ func (is *Images) Import(ctx context.Context, o *ImportOptions) (string, error) 
 // Remove removes a tag, and the image with its last tag. Force removes an
 // image with several tags by ID, or one that a stopped container uses.
 func (is *Images) Remove(_ context.Context, ref string, force bool) ([]RemovedImage, error) {
-	users, err := is.e.imageUsers()
+	users, err := is.e.imageHolders()
 	if err != nil {
 		return nil, err
 	}
 	done, err := is.e.images.Remove(ref, image.RemoveOptions{Force: force, InUse: func(id string) []string { return users[id] }})
-	var list []RemovedImage
-	for _, n := range done.Untagged {
-		list = append(list, RemovedImage{Untagged: n})
-		is.e.noteImage("untag", done.ID, done.ID)
-	}
-	for _, id := range done.Deleted {
-		list = append(list, RemovedImage{Deleted: id})
-		is.e.noteImage("delete", id, id)
-	}
-	return list, err
+	return is.told(done), err
 }
 
 // dropOldBase removes the built-in image that a newer one has replaced, unless
@@ -93,7 +62,7 @@ func (e *Engine) dropOldBase() {
 	if e.oldBase == "" {
 		return
 	}
-	if users, err := e.imageUsers(); err == nil {
+	if users, err := e.imageHolders(); err == nil {
 		// In use is no error: a later rmi or prune takes it.
 		_, _ = e.images.Remove(e.oldBase, image.RemoveOptions{InUse: func(id string) []string { return users[id] }})
 	}
@@ -115,4 +84,23 @@ func (e *Engine) imageUsers() (map[string][]string, error) {
 		users[r.ImageID] = append(users[r.ImageID], r.Name)
 	}
 	return users, nil
+}
+
+// imageHolders returns who keeps each image from being removed, as errors name
+// them.
+func (e *Engine) imageHolders() (map[string][]string, error) {
+	users, err := e.imageUsers()
+	if err != nil {
+		return nil, err
+	}
+	for _, names := range users {
+		for i := range names {
+			names[i] = "container " + names[i]
+		}
+	}
+	mounted, err := e.mountedImages()
+	for _, m := range mounted {
+		users[m.ID] = append(users[m.ID], "the mount at "+m.Path)
+	}
+	return users, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/tare-engine/tare/image"
+	"github.com/tare-engine/tare/reference"
 	"github.com/tare-engine/tare/spec"
 	"github.com/tare-engine/tare/state"
 )
@@ -278,10 +279,18 @@ func (is *Images) Inspect(_ context.Context, ref string) (*ImageInfo, error) {
 	}
 	for i := range all {
 		if n := &all[i]; n.ID == m.ID && n.Name != "" {
-			name := n.Familiar()
-			info.RepoTags = append(info.RepoTags, name)
-			if repo, _, ok := cutTag(name); ok && n.Manifest != "" {
-				info.RepoDigests = append(info.RepoDigests, repo+"@"+n.Manifest)
+			r, err := reference.Parse(n.Name)
+			if err != nil {
+				return nil, err
+			}
+			if r.Tag != "" {
+				info.RepoTags = append(info.RepoTags, r.Familiar())
+			}
+			switch digest := n.Digest(); {
+			case r.Digest != "":
+				info.RepoDigests = append(info.RepoDigests, r.FamiliarName()+"@"+r.Digest)
+			case digest != "":
+				info.RepoDigests = append(info.RepoDigests, r.FamiliarName()+"@"+digest)
 			}
 		}
 	}
@@ -297,14 +306,6 @@ func (is *Images) Inspect(_ context.Context, ref string) (*ImageInfo, error) {
 		info.GraphDriver.Data["LowerDir"] = strings.Join(m.Lower[1:], ":")
 	}
 	return info, nil
-}
-
-// cutTag splits name:tag; a colon before a slash belongs to a port.
-func cutTag(s string) (repo, tag string, ok bool) {
-	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, '/') {
-		return s[:i], s[i+1:], true
-	}
-	return s, "", false
 }
 
 func imageConfig(c *image.Config) ImageConfig {

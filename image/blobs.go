@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sys/unix"
@@ -14,6 +15,24 @@ import (
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/layer"
 )
+
+// Digest is what the image's name means in a registry: the digest of the index
+// or of the manifest, or "" where it was never there.
+func (m *Image) Digest() string {
+	if m.Index != "" {
+		return m.Index
+	}
+	return m.Manifest
+}
+
+// LayerSize returns the bytes of the regular files of a layer.
+func (s *Store) LayerSize(key string) (int64, error) {
+	meta, err := readSmall(s.layerDir(key) + "/meta")
+	if err != nil {
+		return 0, fmt.Errorf("read layer %s: %w", key, err)
+	}
+	return strconv.ParseInt(metaField(meta, "size"), 10, 64)
+}
 
 // Blobs returns the digests of all blobs that belong to the image.
 func (m *Image) Blobs() []string { return m.blobs }
@@ -76,7 +95,15 @@ func (s *Store) Complete(ctx context.Context, m Image) (_ Image, err error) {
 	defer func() { err = errors.Join(err, in.Close()) }()
 	chains := ChainIDs(parsed.DiffIDs)
 	layers := make([]position, len(m.Layers))
+	known, err := in.knownBlobs(m.Layers)
+	if err != nil {
+		return Image{}, err
+	}
 	for i, diff := range parsed.DiffIDs {
+		if d, ok := known[m.Layers[i]]; ok {
+			layers[i] = position{diff: diff, blob: d.Digest, blobLen: d.Size, media: d.MediaType}
+			continue
+		}
 		l, err := in.packLayer(ctx, m.Lower[len(m.Lower)-1-i], LayerSpec{Descriptor: Descriptor{Size: -1}, DiffID: diff, ChainID: chains[i]})
 		if err != nil {
 			return Image{}, fault.New(fault.KindOf(err), "complete image %s: layer %d: %w", m.ShortID(), i+1, err)
@@ -104,6 +131,43 @@ func (s *Store) Complete(ctx context.Context, m Image) (_ Image, err error) {
 		m.Name = name
 	}
 	return m, err
+}
+
+// knownBlobs finds the blobs of layers, by their keys, that came from
+// elsewhere: those are to be given on, rather than what packing would make.
+func (in *Ingest) knownBlobs(keys []string) (map[string]Descriptor, error) {
+	want := map[string]bool{}
+	for _, k := range keys {
+		want[k] = true
+	}
+	all, err := in.s.records("images")
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]Descriptor{}
+	for i := range all {
+		m := &all[i]
+		if m.Manifest == "" || len(m.Layers) == 0 || !want[m.Layers[0]] {
+			continue
+		}
+		raw, err := in.s.ReadBlob(m.Manifest)
+		if err != nil {
+			continue // being removed
+		}
+		manifest, err := ParseManifest("", raw, in.limits)
+		if err != nil || len(manifest.Layers) != len(m.Layers) {
+			continue
+		}
+		for i, key := range m.Layers {
+			if _, found := known[key]; found || !want[key] {
+				continue
+			}
+			if size, err := in.hold(manifest.Layers[i].Digest); err == nil && size == manifest.Layers[i].Size {
+				known[key] = manifest.Layers[i]
+			}
+		}
+	}
+	return known, nil
 }
 
 // packLayer packs and compresses the tree at dir. Packing it again gives the

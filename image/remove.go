@@ -18,7 +18,7 @@ type RemoveOptions struct {
 	// Force removes an image with several names by id, and the names of one
 	// that containers use; such an image itself stays.
 	Force bool
-	// InUse returns the containers of an image id; it is called with the
+	// InUse returns who uses an image id, "container web"; it is called with the
 	// store locked. nil means that there are none.
 	InUse func(imageID string) []string
 }
@@ -72,7 +72,7 @@ func (s *Store) remove(ref string, opt RemoveOptions) (Removed, *fsatomic.Stagin
 		users = opt.InUse(m.ID)
 	}
 	if len(users) > 0 && (!opt.Force || len(untag) == 0) {
-		return out, nil, fault.WithHint(fault.New(fault.Conflict, "remove image %s: container %s uses it", ref, users[0]), "remove the container first")
+		return out, nil, fault.WithHint(fault.New(fault.Conflict, "remove image %s: %s uses it", ref, users[0]), "remove that first")
 	}
 
 	for _, n := range untag {

@@ -44,7 +44,7 @@ func TestRemove(t *testing.T) {
 	used := func(id string) RemoveOptions {
 		return RemoveOptions{InUse: func(image string) []string {
 			if image == id {
-				return []string{"web"}
+				return []string{"container web"}
 			}
 			return nil
 		}}

@@ -177,19 +177,11 @@ func (p *pull) local() (*image.Image, error) {
 	return &m, nil
 }
 
-// top is the digest that an image's name had in the registry.
-func top(m *image.Image) string {
-	if m.Index != "" {
-		return m.Index
-	}
-	return m.Manifest
-}
-
 // current asks whether the registry still has what is here, and returns its
 // digest then.
 func (p *pull) current(ctx context.Context, have *image.Image) (string, error) {
 	if p.ref.Digest != "" {
-		if top(have) == p.ref.Digest || have.Manifest == p.ref.Digest {
+		if have.Digest() == p.ref.Digest || have.Manifest == p.ref.Digest {
 			return p.ref.Digest, nil
 		}
 		return "", nil
@@ -198,7 +190,7 @@ func (p *pull) current(ctx context.Context, have *image.Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if head.Digest == "" || head.Digest != top(have) {
+	if head.Digest == "" || head.Digest != have.Digest() {
 		return "", nil
 	}
 	return head.Digest, nil
@@ -264,7 +256,7 @@ func topOf(m *image.Image, ref reference.Ref) string {
 	if ref.Digest != "" && m.Manifest == ref.Digest {
 		return m.Manifest
 	}
-	return top(m)
+	return m.Digest()
 }
 
 // choose returns the manifest of the platform.

@@ -35,13 +35,11 @@ type hookKind struct {
 	list   func(*specs.Hooks) []specs.Hook
 }
 
-// hookKinds are in the order in which a container's life meets them. The
-// status is "created" after step 2 of the lifecycle (runtime-spec, State), and
-// the first hooks are its step 3.
+// hookKinds are in the order in which a container's life meets them.
 var hookKinds = [...]hookKind{
-	{"prestart", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.Prestart }}, //nolint:staticcheck // deprecated, and in use
-	{"createRuntime", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.CreateRuntime }},
-	{"createContainer", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.CreateContainer }},
+	{"prestart", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.Prestart }}, //nolint:staticcheck // deprecated, and in use
+	{"createRuntime", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.CreateRuntime }},
+	{"createContainer", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.CreateContainer }},
 	{"startContainer", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.StartContainer }},
 	{"poststart", specs.StateRunning, func(h *specs.Hooks) []specs.Hook { return h.Poststart }},
 	{"poststop", specs.StateStopped, func(h *specs.Hooks) []specs.Hook { return h.Poststop }},

@@ -91,9 +91,8 @@ func (o *mountOptions) has(key string) bool {
 func parseMountOptions(m *specs.Mount) (mountOptions, error) {
 	var o mountOptions
 	o.bind = m.Type == "bind"
-	// mount(2) takes one string: an element may hold several options.
 next:
-	for opt := range strings.SplitSeq(strings.Join(m.Options, ","), ",") {
+	for _, opt := range m.Options {
 		for i := range mountFlags {
 			f := &mountFlags[i]
 			if f.name != opt {

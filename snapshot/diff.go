@@ -39,29 +39,39 @@ func (s *Store) Diff(id string, lower []string, f Features, skip []string) ([]Ch
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
+	list, err := DiffLayer(s.dir+"/"+id+"/upper", lower, f, skip)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compare snapshot %s: %w", id, err)
+	}
+	return list, nil
+}
+
+// DiffLayer is Diff for any layer: the directory upper with the layers below
+// it, top first.
+func DiffLayer(upper string, lower []string, f Features, skip []string) ([]Change, error) {
+	top, err := unix.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(top) }() // read only
 	d := differ{skip: skip, user: f.UserXattr}
 	dirs := make([]int, 0, len(lower))
 	defer func() { closeAll(dirs) }()
 	for _, l := range lower {
 		fd, err := unix.Open(l, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, fmt.Errorf("open layer %s: %w", l, err)
+			return nil, fmt.Errorf("open layer %s: %s", l, err) //nolint:errorlint // ENOENT is upper's
 		}
 		dirs = append(dirs, fd)
 		if opaqueBy(fd, d.user) {
 			break
 		}
 	}
-	upper, err := unix.Open(s.dir+"/"+id+"/upper", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil {
-		err = d.dir(upper, dirs, "", 0)
-		_ = unix.Close(upper) // read only
-	}
-	if err != nil {
-		return nil, fmt.Errorf("compare snapshot %s: %w", id, err)
+	if err := d.dir(top, dirs, "", 0); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(d.list, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
 	return d.list, nil

@@ -21,29 +21,78 @@ func (s *Store) OpenMerged(id string, lower []string, f Features, target string)
 	if unix.Access(upper, unix.F_OK) == nil {
 		all = append([]string{upper}, lower...)
 	}
-	m, err := MountPlan(Snapshot{Lower: all, ReadOnly: true}, f)
-	if err != nil {
-		return -1, err
-	}
-	fd := -1
-	switch {
-	case m.Bind != "":
-		fd, err = unix.Open(m.Bind, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	case m.Options != "":
-		fd, err = openLegacy(&m, target)
-	default:
-		fd, err = openConfig(&m)
-	}
+	fd, err := OpenLayers(all, f, target)
 	if err != nil {
 		return -1, fmt.Errorf("mount snapshot %s: %w", id, err)
 	}
 	return fd, nil
 }
 
+// OpenLayers is OpenMerged for layers, top first, without a snapshot.
+func OpenLayers(lower []string, f Features, target string) (int, error) {
+	m, err := MountPlan(Snapshot{Lower: lower, ReadOnly: true}, f)
+	switch {
+	case err != nil:
+		return -1, err
+	case m.Bind != "":
+		return unix.Open(m.Bind, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	case m.Options != "":
+		return openLegacy(&m, target)
+	}
+	return openConfig(&m)
+}
+
+// Attach mounts layers, top first, read-only at the directory target, a path
+// of ours, where everybody sees them.
+func Attach(lower []string, f Features, target string) error {
+	m, err := MountPlan(Snapshot{Lower: lower, ReadOnly: true}, f)
+	switch {
+	case err != nil:
+		return err
+	case m.Bind != "":
+		if err := mountAt(m.Bind, target, "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+		err := mountAt("", target, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")
+		if err != nil {
+			_ = unix.Unmount(target, unix.MNT_DETACH) // the first error counts
+		}
+		return err
+	case m.Options != "":
+		var err error
+		onThread(func() { // whose working directory nobody shares
+			if err = unix.Unshare(unix.CLONE_FS); err == nil {
+				err = unix.Chdir(m.Base)
+			}
+			if err == nil {
+				err = mountAt("overlay", target, "overlay", unix.MS_RDONLY, m.Options+","+index+"=off")
+			}
+		})
+		return err
+	}
+	mnt, err := mountConfig(&m)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(mnt) }()
+	return unix.MoveMount(mnt, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
 // index is the feature of overlay that refuses layers which are in use.
 const index = "index"
 
 func openConfig(m *Mount) (int, error) {
+	mnt, err := mountConfig(m)
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = unix.Close(mnt) }()
+	// Fsmount gives a descriptor that cannot be read.
+	return unix.Openat(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// mountConfig returns a mount that is attached nowhere.
+func mountConfig(m *Mount) (int, error) {
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, err
@@ -69,13 +118,7 @@ func openConfig(m *Mount) (int, error) {
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, err
 	}
-	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
-	if err != nil {
-		return -1, err
-	}
-	defer func() { _ = unix.Close(mnt) }()
-	// Fsmount gives a descriptor that cannot be read.
-	return unix.Openat(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
 }
 
 // openLegacy mounts with mount(2), which kernels before 6.8 need for more

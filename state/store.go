@@ -76,8 +76,6 @@ type Record struct {
 	Health  json.RawMessage `json:"health,omitempty"`  // engine.Health
 	Receipt json.RawMessage `json:"receipt,omitempty"` // engine.Receipt, of the last run
 	Config  json.RawMessage `json:"config"`            // engine.ContainerConfig, as it was asked for
-
-	ino uint64 // of the file that Create has made
 }
 
 // The causes of an end, in Record.Cause.
@@ -203,7 +201,6 @@ func (s *Store) Create(r *Record) error {
 	b := r.encode()
 	path := s.path(r.ID, r.Remove)
 	if r.Remove && s.reuse(r.ID, b) {
-		s.mark(r)
 		return nil
 	}
 	err := fsatomic.CreateFile(path, b, 0o600)
@@ -212,9 +209,6 @@ func (s *Store) Create(r *Record) error {
 			return err
 		}
 		err = fsatomic.CreateFile(path, b, 0o600)
-	}
-	if err == nil {
-		s.mark(r)
 	}
 	return err
 }

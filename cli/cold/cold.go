@@ -55,7 +55,7 @@ func images(ctx context.Context, app *cli.App) []string {
 	if err != nil {
 		return nil
 	}
-	list, err := e.Images.List(ctx)
+	list, err := e.Images.List(ctx, engine.ImageListOptions{})
 	if err != nil {
 		return nil
 	}
