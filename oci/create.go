@@ -139,7 +139,7 @@ func record(id string, b *bundle) Record {
 	return Record{
 		OCIVersion: b.spec.Version, ID: id, Bundle: b.dir, Rootfs: b.rootfs, Created: time.Now().UTC(), Owner: host.UID(),
 		Annotations: b.spec.Annotations, Program: b.spec.Process.Args[0], Cgroup: b.spec.Linux.CgroupsPath,
-		OwnPIDNS: own && ns == "", Hooks: b.spec.Hooks != nil,
+		OwnPIDNS: own && ns == "", SharesMounts: tareruntime.SharesMounts(b.spec), Hooks: b.spec.Hooks != nil,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/fsatomic"
+	tareruntime "github.com/tare-engine/tare/runtime"
 	"github.com/tare-engine/tare/spec"
 	"github.com/tare-engine/tare/state"
 	"golang.org/x/sys/unix"
@@ -152,6 +153,11 @@ func (a *App) destroy(c *container) error {
 				return err
 			}
 			a.log.warn(err.Error())
+		}
+	}
+	if c.rec.SharesMounts && c.lives() {
+		if err := tareruntime.DetachRoot(c.rec.Rootfs); err != nil {
+			return err
 		}
 	}
 	if c.rec.Hooks && c.rec.Pid != 0 {

@@ -189,7 +189,7 @@ func hooksChild(e *env) error {
 // latter.
 func (e *env) rootPath() string {
 	switch {
-	case !hasCreateHooks(e.spec):
+	case !hasCreateHooks(e.spec) && !SharesMounts(e.spec):
 		return ""
 	case e.cfg.Root.Bind != "":
 		return e.cfg.Root.Bind

@@ -155,7 +155,7 @@ func TestRefused(t *testing.T) {
 		{"a platform other than linux: not supported yet", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
 		{`namespace "moon": unknown type`, fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = "moon" })},
 		{"namespace uts: given twice", fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = specs.UTSNamespace })},
-		{"namespaces: a container without a mount namespace", fault.Unsupported, func(c *Config) { dropNamespace(c.Spec, specs.MountNamespace) }},
+		{"namespaces: a container without a mount namespace needs a root directory", fault.Unsupported, func(c *Config) { dropNamespace(c.Spec, specs.MountNamespace) }},
 		{"user namespace: uidMappings and gidMappings are required", fault.Invalid, func(c *Config) { setNamespace(c.Spec, specs.UserNamespace, "") }},
 		{`propagation "sideways": unknown`, fault.Invalid, linux(func(l *specs.Linux) { l.RootfsPropagation = "sideways" })},
 		{`mount /d: source "data" is not absolute`, fault.Invalid, bind("data", "/d")},

@@ -304,6 +304,11 @@ func (c *Container) abandon() {
 	}
 	c.removeGroup()
 	c.env.poststop()
+	if path := c.env.rootPath(); path != "" && SharesMounts(c.env.spec) {
+		if err := DetachRoot(path); err != nil {
+			c.env.warn(err.Error())
+		}
+	}
 }
 
 func (c *Container) closeConsole() {

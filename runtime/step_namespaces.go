@@ -91,8 +91,8 @@ func namespacesHost(e *env) error {
 			e.cloneFlags |= flag
 		}
 	}
-	if seen&unix.CLONE_NEWNS == 0 {
-		return fault.New(fault.Unsupported, "namespaces: a container without a mount namespace")
+	if SharesMounts(e.spec) && e.rootPath() == "" {
+		return fault.New(fault.Unsupported, "namespaces: a container without a mount namespace needs a root directory")
 	}
 	if e.userNS && e.cloneFlags&unix.CLONE_NEWUSER == 0 {
 		// New namespaces must belong to the user namespace that is joined.

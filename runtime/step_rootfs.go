@@ -104,6 +104,9 @@ func propagationChild(e *env) error {
 	if prop&(unix.MS_SLAVE|unix.MS_SHARED) != 0 {
 		outer = unix.MS_SLAVE
 	}
+	if SharesMounts(e.spec) {
+		return nil // they are the host's own
+	}
 	e.p.Note("cut propagation to the host's mounts")
 	e.oldRoot = e.p.Openat2(plan.InChild, "old root", plan.CWD, "/", unix.O_PATH|unix.O_DIRECTORY, 0, 0)
 	e.p.MountSetattr(plan.InChild, e.oldRoot.Arg(), true, plan.Attrs{Propagation: outer})
@@ -145,8 +148,9 @@ func pivotChild(e *env) error {
 	e.p.Note("pivot root")
 	e.p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{e.root.Arg()})
 	dot := e.p.Str(".")
-	if e.cfg.NoPivot {
-		// The root lies on top of the old one already.
+	if e.cfg.NoPivot || SharesMounts(e.spec) {
+		// The root lies on top of the old one already, or the old one is the
+		// host's.
 		e.p.Call(plan.InChild, unix.SYS_CHROOT, []plan.Arg{dot})
 	} else {
 		e.p.Call(plan.InChild, unix.SYS_PIVOT_ROOT, []plan.Arg{dot, dot})
