@@ -200,4 +200,3 @@ func (is *Images) ContentSize(id string) (int64, error) {
 	}
 	return total, nil
 }
-

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -252,8 +251,4 @@ func (noKeys) Resolve(authn.Resource) (authn.Authenticator, error) { return auth
 
 func newClient() *Client {
 	return &Client{Keys: noKeys{}, Pause: time.Millisecond, Stall: 5 * time.Second}
-}
-
-func basic(user, password string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
