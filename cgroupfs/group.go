@@ -3,6 +3,7 @@ package cgroupfs
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -351,4 +352,20 @@ func (g *Group) readOf(controller, v1, v2 string) (string, error) {
 		return "", fail("read", g.target(i)+"/"+file, err)
 	}
 	return text, nil
+}
+
+// Attach moves a process into the group. It waits for an RCU grace period in
+// each v1 hierarchy; a process that is to be in a new group from its start
+// joins by itself (TasksFDs).
+func (g *Group) Attach(pid int) error {
+	text := strconv.Itoa(pid)
+	for i := range g.in {
+		if g.in[i].skip || !g.in[i].there {
+			continue
+		}
+		if err := writeAt(g.dir(i), "cgroup.procs", text); err != nil {
+			return fail("move a process into", g.target(i), err)
+		}
+	}
+	return nil
 }

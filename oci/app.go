@@ -70,7 +70,7 @@ func (a *App) globals(f *flags) {
 	f.string(&a.logFile, "log", "file", "write messages to this `file` as well as to standard error")
 	f.string(&a.logFormat, "log-format", "format", "format of messages: text or json (default text)")
 	f.string(&a.root, "root", "dir", "directory of the containers' state, on a tmpfs (default "+a.defaultRoot()+")")
-	f.string(&a.criu, "criu", "file", "ignored by runc too: criu is found in $PATH")
+	f.string(&a.criu, "criu", "file", "program to checkpoint and restore with (default criu, of $PATH)")
 	f.bool(&a.systemd, "systemd-cgroup", "let systemd make the cgroups; cgroupsPath is slice:prefix:name then")
 	f.string(&a.rootless, "rootless", "bool", "do without cgroups that the caller may not use: true, false or auto (default auto)")
 	f.bool(&a.showHelp, "help,h", "show this help")

@@ -26,6 +26,8 @@ func commands() []command {
 		{"exec", "CONTAINER [COMMAND] [ARG...]", 1, -1, true, "run a further process in a container", newExec},
 		{"events", "CONTAINER", 1, 1, false, "print statistics and OOM kills as JSON lines", newEvents},
 		{"spec", "", 0, 0, false, "write an example of a config.json", newSpec},
+		{"checkpoint", "CONTAINER", 1, 1, false, "write a running container to disk, by CRIU", newCheckpoint},
+		{"restore", "CONTAINER", 1, 1, false, "bring a container back from a checkpoint", newRestore},
 		{"update", "CONTAINER", 1, 1, false, "change the limits of a container", newUpdate},
 		{"ps", "CONTAINER [PS OPTIONS...]", 1, -1, true, "show the processes of a container", newPs},
 		{"pause", "CONTAINER", 1, 1, false, "stop all processes of a container", newPause},

@@ -24,15 +24,23 @@ import (
 const (
 	mainEnv  = "TARE_OCI_TEST_MAIN" // run the program instead of the tests
 	crashEnv = "TARE_OCI_TEST_KILL" // and kill it at its nth step
+	criuEnv  = "TARE_OCI_TEST_CRIU" // be a CRIU that writes its request to this file
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(mainEnv) != "" {
+	if os.Getenv(mainEnv) != "" && os.Getenv(criuEnv) == "" {
 		a := New()
 		if n, err := strconv.Atoi(os.Getenv(crashEnv)); err == nil {
 			a.after = killAt(n)
 		}
 		os.Exit(a.Main(os.Args[1:]))
+	}
+	if file := os.Getenv(criuEnv); file != "" {
+		if err := fakeCRIU(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
