@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/image"
 	"github.com/tare-engine/tare/monitor"
 	"github.com/tare-engine/tare/monitor/wire"
 	"github.com/tare-engine/tare/state"
@@ -36,7 +37,14 @@ func (cs *Containers) Launch(ctx context.Context, cfg *ContainerConfig, o *Launc
 		return nil, ExitEngine, err
 	}
 	defer func() { _ = unix.Close(file) }()
-	return cs.e.launch(ctx, cfg.Tty, o, file, "run")
+	l, code, err := cs.e.launch(ctx, cfg.Tty, o, file, "run")
+	if fault.KindOf(err) == fault.NotFound && cfg.Image != "" {
+		// The starter's word has no types; the caller wants to know this one.
+		if _, rerr := cs.e.images.Resolve(cfg.Image, image.Platform{}); errors.Is(rerr, ErrNoImage) {
+			err = &fault.Error{Kind: fault.NotFound, Text: err.Error(), Err: ErrNoImage, Hint: fault.HintOf(err)}
+		}
+	}
+	return l, code, err
 }
 
 // Start starts a container that has been created or has ended. One that runs
