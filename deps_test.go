@@ -23,7 +23,7 @@ var layers = map[string]int{
 	"pidfd":        0, "monitor/wire": 1, "spawn/nofile": 1, "spawn/sigpipe": 1,
 	"spawn": 2, "cgroupfs": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2, "events": 2,
 	"logs":    2,
-	"runtime": 3, "monitor": 3, "monitor/keeper": 3, "registry": 3, // stand on other mechanisms
+	"archive": 3, "runtime": 3, "monitor": 3, "monitor/keeper": 3, "registry": 3, // stand on other mechanisms
 	"rootless": 4, "engine": 5,
 	"cli": 6, "oci": 6,
 	"cli/complete": 7, // from here on in the cold program only

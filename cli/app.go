@@ -259,9 +259,9 @@ func IsTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// within adds the object of a command to an error that does not name it:
+// Within adds the object of a command to an error that does not name it:
 // "run: web: no such image: debian".
-func within(object string, err error) error {
+func Within(object string, err error) error {
 	if err == nil || object == "" || strings.Contains(err.Error(), object) {
 		return err
 	}

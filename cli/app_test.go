@@ -16,7 +16,7 @@ func TestFailIsOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := &App{Stderr: f}
-	code := app.fail(126, "run", within("we\x1bb", fault.WithHint(fault.New(fault.NotFound, "no image %s", "a\nroot: all is well"), "import it")))
+	code := app.fail(126, "run", Within("we\x1bb", fault.WithHint(fault.New(fault.NotFound, "no image %s", "a\nroot: all is well"), "import it")))
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestWithinNamesOnce(t *testing.T) {
 		{"web", "no such container: web", "no such container: web"},
 		{"", "no such container: web", "no such container: web"},
 	} {
-		if got := within(tt.object, fault.New(fault.NotFound, "%s", tt.text)).Error(); got != tt.want {
+		if got := Within(tt.object, fault.New(fault.NotFound, "%s", tt.text)).Error(); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}

@@ -12,11 +12,13 @@ func constructors() []func() Command {
 	return []func() Command{
 		runCommand, createCommand, startCommand, attachCommand, execCommand, cpCommand, psCommand, logsCommand, statsCommand,
 		stopCommand, restartCommand, killCommand, pauseCommand, unpauseCommand, waitCommand, rmCommand,
-		imagesCommand, importCommand, rmiCommand,
+		imagesCommand, importCommand, saveCommand, loadCommand, rmiCommand,
 		tagCommand, historyCommand, commitCommand, imagePruneCommand, imageDiffCommand, imageMountCommand, imageUnmountCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
 		infoCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, keepCommand, manCommand,
 		diffCommand, exportCommand,
+		renameCommand, portCommand, updateCommand, containerPruneCommand,
+		dfCommand, systemPruneCommand,
 		inspectCommand, inspectContainerCommand, inspectImageCommand,
 	}
 }
@@ -58,14 +60,15 @@ func lookup(args []string) (*Command, []string) {
 func (c *Command) named(name string) bool { return c.Name == name || slices.Contains(c.Aliases, name) }
 
 // group returns the commands whose name, or another name, has two words of
-// which the first is word: with that name.
+// which the first is word: with the second word of the first such name.
 func group(word string) []Command {
 	var found []Command
 	for _, c := range Commands() {
 		for _, n := range append([]string{c.Name}, c.Aliases...) {
-			if first, _, two := strings.Cut(n, " "); two && first == word {
-				c.Name = n
+			if first, second, two := strings.Cut(n, " "); two && first == word {
+				c.Name = second
 				found = append(found, c)
+				break
 			}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 func rmCommand() Command {
 	return Command{
-		Name: "rm", Args: "CONTAINER [CONTAINER...]", Short: "Remove containers",
+		Name: "rm", Aliases: []string{"container rm", "container remove"}, Args: "CONTAINER [CONTAINER...]", Short: "Remove containers",
 		Flags: rmFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers,
 		New: func() Action { return &rmAction{} },
 	}
@@ -52,7 +52,7 @@ func EachArg(app *App, where string, args []string, do func(string) error) (int,
 	code := 0
 	for _, arg := range args {
 		if err := do(arg); err != nil && !errors.Is(err, errSaid) {
-			code = app.fail(exitError, where, within(arg, err))
+			code = app.fail(exitError, where, Within(arg, err))
 		}
 	}
 	return code, nil

@@ -79,12 +79,12 @@ func (c *cpAction) Run(ctx context.Context, app *App, args []string) (int, error
 	case to != "":
 		n, err = cs.CopyTo(ctx, src, to, dst, &c.o)
 	case dst == "-":
-		return 0, within(from, cs.CopyOut(ctx, from, src, app.Stdout, &c.o))
+		return 0, Within(from, cs.CopyOut(ctx, from, src, app.Stdout, &c.o))
 	default:
 		n, err = cs.CopyFrom(ctx, from, src, dst, &c.o)
 	}
 	if err == nil && !c.quiet && IsTerminal(app.Stderr) {
 		_, err = app.Stderr.WriteString("Successfully copied " + Size(n) + " to " + args[1] + "\n")
 	}
-	return 0, within(ref, err)
+	return 0, Within(ref, err)
 }

@@ -11,7 +11,7 @@ import (
 
 func execCommand() Command {
 	return Command{
-		Name: "exec", Args: "CONTAINER COMMAND [ARG...]", Short: "Run a command in a running container",
+		Name: "exec", Aliases: []string{"container exec"}, Args: "CONTAINER COMMAND [ARG...]", Short: "Run a command in a running container",
 		Example: "tare exec web cat /etc/os-release\ntare exec -it web sh\ntare exec -u www-data -w /tmp web id",
 		Flags:   execFlags, Stop: true, MinArgs: 2, MaxArgs: -1, Complete: CompleteContainers,
 		New: func() Action { return &execAction{getenv: os.LookupEnv} },
@@ -86,5 +86,5 @@ func (x *execAction) Run(ctx context.Context, app *App, args []string) (int, err
 		o.In = app.Stdin
 	}
 	code, err := e.Containers.Exec(ctx, args[0], c, o)
-	return code, within(args[0], err)
+	return code, Within(args[0], err)
 }

@@ -37,7 +37,7 @@ func (d *diffAction) Run(ctx context.Context, app *App, args []string) (int, err
 	}
 	list, err := e.Containers.Diff(ctx, args[0])
 	if err != nil {
-		return 0, within(args[0], err)
+		return 0, Within(args[0], err)
 	}
 	return 0, d.print(app, list)
 }
@@ -97,14 +97,14 @@ func (x *exportAction) Run(ctx context.Context, app *App, args []string) (int, e
 	if x.output == "" {
 		err = write(app.Stdout)
 	} else {
-		err = writeWhole(x.output, write)
+		err = WriteWhole(x.output, write)
 	}
-	return 0, within(args[0], err)
+	return 0, Within(args[0], err)
 }
 
-// writeWhole makes a file that appears when it is complete. What is no regular
+// WriteWhole makes a file that appears when it is complete. What is no regular
 // file, a pipe or a device, is written as it is.
-func writeWhole(path string, write func(*os.File) error) error {
+func WriteWhole(path string, write func(*os.File) error) error {
 	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
 		if fi.IsDir() {
 			return fault.New(fault.Invalid, "%s is a directory", path)
@@ -121,7 +121,7 @@ func writeWhole(path string, write func(*os.File) error) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")
 	if err != nil {
-		return fault.New(fault.KindOf(err), "create %s: %w", path, cause(err))
+		return fault.New(fault.KindOf(err), "create %s: %w", path, Cause(err))
 	}
 	err = write(f)
 	if cerr := f.Close(); err == nil {

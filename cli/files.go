@@ -48,7 +48,7 @@ func addEnv(to *[]string, v string, getenv func(string) (string, bool)) error {
 func readEnvFile(to *[]string, path string, getenv func(string) (string, bool)) error {
 	text, err := readSmall(path)
 	if err != nil {
-		return fault.New(fault.KindOf(err), "open %s: %w", path, cause(err))
+		return fault.New(fault.KindOf(err), "open %s: %w", path, Cause(err))
 	}
 	return parseEnvFile(to, text, getenv)
 }
@@ -87,7 +87,7 @@ func parseEnvFile(to *[]string, text []byte, getenv func(string) (string, bool))
 func readLabelFile(to *map[string]string, path string) error {
 	text, err := readSmall(path)
 	if err != nil {
-		return fault.New(fault.KindOf(err), "open %s: %w", path, cause(err))
+		return fault.New(fault.KindOf(err), "open %s: %w", path, Cause(err))
 	}
 	var lines []string
 	if err := parseEnvFile(&lines, text, func(string) (string, bool) { return "", true }); err != nil {

@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tare-engine/tare/engine"
-	"github.com/tare-engine/tare/fault"
 )
 
 func tagCommand() Command {
@@ -146,8 +144,9 @@ func (p *imagePruneAction) Run(ctx context.Context, app *App, _ []string) (int, 
 	if p.o.All {
 		what = "all images without at least one container associated to them"
 	}
-	if ok, err := app.confirm(p.force, "WARNING! This will remove "+what+"."); err != nil || !ok {
-		return 0, err
+	if !p.force && !app.confirm("WARNING! This will remove "+what+".\nAre you sure you want to continue? [y/N] ") {
+		app.Print("Total reclaimed space: 0B\n")
+		return 0, nil
 	}
 	e, err := app.Engine()
 	if err != nil {
@@ -176,20 +175,6 @@ func (p *imagePruneAction) Run(ctx context.Context, app *App, _ []string) (int, 
 	return 0, nil
 }
 
-// confirm asks whether to go on, unless force says so.
-func (app *App) confirm(force bool, warning string) (bool, error) {
-	if force {
-		return true, nil
-	}
-	app.Print(warning + "\nAre you sure you want to continue? [y/N] ")
-	line, err := bufio.NewReader(app.Stdin).ReadString('\n')
-	if err != nil && line == "" {
-		app.Print("\n")
-		return false, fault.WithHint(fault.New(fault.Invalid, "nobody has answered"), "use --force")
-	}
-	return strings.EqualFold(strings.TrimSpace(line), "y") || strings.EqualFold(strings.TrimSpace(line), "yes"), nil
-}
-
 func imageDiffCommand() Command {
 	return Command{
 		Name: "image diff", Args: "IMAGE [OTHER]", Short: "Show what an image changes in the files of the one below, or what differs in another",
@@ -212,7 +197,7 @@ func (d *imageDiffAction) Run(ctx context.Context, app *App, args []string) (int
 	}
 	list, err := e.Images.Diff(ctx, args[0], other)
 	if err != nil {
-		return 0, within(args[0], err)
+		return 0, Within(args[0], err)
 	}
 	return 0, d.print(app, list)
 }
@@ -331,7 +316,7 @@ func (c *commitAction) Run(ctx context.Context, app *App, args []string) (int, e
 	}
 	id, err := e.Containers.Commit(ctx, args[0], &c.o)
 	if err != nil {
-		return 0, within(args[0], err)
+		return 0, Within(args[0], err)
 	}
 	app.Print(id + "\n")
 	return 0, nil

@@ -170,10 +170,9 @@ func (r *rmiAction) Run(ctx context.Context, app *App, args []string) (int, erro
 
 func importCommand() Command {
 	return Command{
-		Name: "import", Args: "FILE|DIR|- NAME[:TAG]", Short: "Make an image from a tar archive or a directory",
+		Name: "import", Aliases: []string{"image import"}, Args: "FILE|DIR|- NAME[:TAG]", Short: "Make an image from a tar archive or a directory",
 		Example: "tare import debian.tar.gz debian:bookworm\nmmdebstrap bookworm - | tare import -c 'CMD [\"bash\"]' - debian",
-		Flags:   importFlags, MinArgs: 1, MaxArgs: 2, Complete: CompleteFiles,
-		New: func() Action { return &importAction{} },
+		Flags:   importFlags, MinArgs: 1, MaxArgs: 2, Complete: CompleteFiles, Cold: true,
 	}
 }
 
@@ -181,38 +180,4 @@ var importFlags = []Flag{
 	{Name: "change", Short: 'c', Value: "list", Usage: "Dockerfile instruction for the image (CMD, ENTRYPOINT, ENV, USER, WORKDIR, …)"},
 	{Name: "message", Short: 'm', Value: "string", Usage: "Comment for the image's history"},
 	{Name: "platform", Value: "string", Usage: "Platform of the image (os/arch)"},
-}
-
-type importAction struct{ o engine.ImportOptions }
-
-func (i *importAction) Set(flag, v string) error {
-	switch flag {
-	case "change":
-		i.o.Changes = append(i.o.Changes, v)
-	case "message":
-		i.o.Message = v
-	case "platform":
-		i.o.Platform = v
-	}
-	return nil
-}
-
-func (i *importAction) Run(ctx context.Context, app *App, args []string) (int, error) {
-	i.o.Source = args[0]
-	if len(args) == 2 {
-		i.o.Name = args[1]
-	}
-	if i.o.Source == "-" {
-		i.o.Stdin = app.Stdin
-	}
-	e, err := app.Engine()
-	if err != nil {
-		return 0, err
-	}
-	id, err := e.Images.Import(ctx, &i.o)
-	if err != nil {
-		return 0, within(i.o.Source, err)
-	}
-	app.Print(id + "\n")
-	return 0, nil
 }

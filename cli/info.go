@@ -2,13 +2,11 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/tare-engine/tare/engine"
-	"github.com/tare-engine/tare/fault"
 )
 
 // Version is tare's version; a release build sets it with -ldflags -X.
@@ -33,42 +31,46 @@ func (v *versionAction) Set(_, value string) error {
 	return nil
 }
 
+// versionInfo is what --format sees: tare is its own client and server.
+type versionInfo struct {
+	Version, GoVersion, Os, Arch string
+	Client, Server               *versionInfo `json:",omitempty"`
+}
+
 func (v *versionAction) Run(_ context.Context, app *App, _ []string) (int, error) {
-	if v.format == "" {
-		app.Print("tare version " + Version + ", " + runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
-		return 0, nil
+	one := versionInfo{Version: Version, GoVersion: runtime.Version(), Os: runtime.GOOS, Arch: runtime.GOARCH}
+	text := "tare version " + Version + ", " + one.GoVersion + ", " + one.Os + "/" + one.Arch
+	if v.format != "" {
+		all := one
+		all.Client, all.Server = &one, &one
+		format := v.format
+		if format == "json" {
+			format = "{{json .}}"
+		}
+		var err error
+		if text, err = app.Fill(format, &all); err != nil {
+			return 0, err
+		}
 	}
-	text, err := app.Render(v.format, nil, [][]Cell{{
-		{"Version", Version},
-		{"GoVersion", runtime.Version()},
-		{"Os", runtime.GOOS},
-		{"Arch", runtime.GOARCH},
-	}})
-	if err != nil {
-		return 0, err
-	}
-	app.Print(text)
+	app.Print(text + "\n")
 	return 0, nil
 }
 
 func infoCommand() Command {
 	return Command{
-		Name: "info", Short: "Show what tare and this machine can do",
+		Name: "info", Aliases: []string{"system info"}, Short: "Show what tare and this machine can do",
 		Flags: infoFlags, Complete: CompleteNothing,
 		New: func() Action { return &infoAction{} },
 	}
 }
 
 var infoFlags = []Flag{
-	{Name: "format", Value: "string", Usage: "Format of the output: json, or nothing"},
+	{Name: "format", Value: "string", Usage: "Format of the output: json or a template of {{.Name}}"},
 }
 
 type infoAction struct{ format string }
 
 func (i *infoAction) Set(_, v string) error {
-	if v != "" && v != "json" {
-		return fault.New(fault.Unsupported, "only json is supported yet")
-	}
 	i.format = v
 	return nil
 }
@@ -82,15 +84,19 @@ func (i *infoAction) Run(ctx context.Context, app *App, _ []string) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	if i.format == "json" {
-		b, err := json.Marshal(struct {
+	if i.format != "" {
+		format := i.format
+		if format == "json" {
+			format = "{{json .}}"
+		}
+		text, err := app.Fill(format, &struct {
 			*engine.Info
-			Version string
-		}{info, Version})
+			Version, ServerVersion string
+		}{info, Version, Version})
 		if err != nil {
 			return 0, err
 		}
-		app.Print(string(b) + "\n")
+		app.Print(text + "\n")
 		return 0, nil
 	}
 	app.Print(infoText(info))
@@ -116,6 +122,8 @@ func infoText(i *engine.Info) string {
 	line("Version", Version)
 	line("Containers", strconv.Itoa(i.Containers))
 	line("  Running", strconv.Itoa(i.Running))
+	line("  Paused", strconv.Itoa(i.ContainersPaused))
+	line("  Stopped", strconv.Itoa(i.ContainersStopped))
 	line("Images", strconv.Itoa(i.Images))
 	line("Storage driver", i.StorageDriver)
 	line("Data root", i.Root)

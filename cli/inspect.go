@@ -72,7 +72,7 @@ func (a *inspectAction) Run(ctx context.Context, app *App, args []string) (int, 
 	for _, arg := range args {
 		v, err := a.find(ctx, e, arg)
 		if err != nil {
-			missing = append(missing, within(arg, err))
+			missing = append(missing, Within(arg, err))
 			continue
 		}
 		found = append(found, v)

@@ -66,5 +66,5 @@ func (l *logsAction) Run(ctx context.Context, app *App, args []string) (int, err
 	if errors.Is(err, unix.EPIPE) {
 		return 0, nil // nobody reads any more
 	}
-	return 0, within(args[0], err)
+	return 0, Within(args[0], err)
 }

@@ -12,7 +12,7 @@ import (
 
 func runCommand() Command {
 	return Command{
-		Name: "run", Args: "IMAGE [COMMAND] [ARG...]", Short: "Run a command in a new container",
+		Name: "run", Aliases: []string{"container run"}, Args: "IMAGE [COMMAND] [ARG...]", Short: "Run a command in a new container",
 		Example: "tare run --rm -it tare/base\ntare run --rm -m 64m --cpus 0.5 tare/base stress --cpu 2\ntare run --plan tare/base true",
 		Flags:   runFlags, Stop: true, MaxArgs: -1, Complete: CompleteImages,
 		New: func() Action { return newRun() },
@@ -86,13 +86,13 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 		return exitUsage, fault.WithHint(err, "see 'tare run --help'")
 	}
 	if err := r.check(app); err != nil {
-		return exitUsage, within(r.object(), err)
+		return exitUsage, Within(r.object(), err)
 	}
 	var created func(id string) error
 	if r.cidfile != "" && !r.plan {
 		f, err := newCIDFile(r.cidfile)
 		if err != nil {
-			return engine.ExitEngine, within(r.object(), err)
+			return engine.ExitEngine, Within(r.object(), err)
 		}
 		defer f.close()
 		c.HostConfig.ContainerIDFile = r.cidfile
@@ -126,7 +126,7 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 	if err != nil && code == 0 {
 		code = engine.ExitEngine
 	}
-	return code, within(r.object(), err)
+	return code, Within(r.object(), err)
 }
 
 // stdio is what a run in the foreground connects the container with.
@@ -143,7 +143,14 @@ func (r *runAction) stdio(app *App) engine.Stdio {
 // this process's own.
 func (r *runAction) keeper() bool {
 	c := &r.cfg
-	return r.detach || c.Tty || !c.HostConfig.AutoRemove || c.Timeout != 0 || c.Healthcheck != nil || r.notifies()
+	return r.detach || c.Tty || !c.HostConfig.AutoRemove || c.Timeout != 0 || c.Healthcheck != nil || r.logs() || r.notifies()
+}
+
+// logs reports whether the output is to be kept also of a container that is
+// removed when it ends.
+func (r *runAction) logs() bool {
+	l := &r.cfg.HostConfig.LogConfig
+	return l.Type != "" && l.Type != "none" || len(l.Config) > 0
 }
 
 // notifies reports whether a service manager waits to hear of the container.

@@ -91,13 +91,13 @@ func (s *startAction) Run(ctx context.Context, app *App, args []string) (int, er
 	}
 	l, err := e.Containers.Start(ctx, args[0], &engine.LaunchOptions{Attach: o, Warn: app.warning})
 	if err != nil {
-		return exitError, within(args[0], err)
+		return exitError, Within(args[0], err)
 	}
 	code, err := l.Attach(ctx, o)
 	if errors.Is(err, engine.ErrDetached) {
 		return 0, nil
 	}
-	return code, within(args[0], err)
+	return code, Within(args[0], err)
 }
 
 func attachCommand() Command {
@@ -142,7 +142,7 @@ func (a *attachAction) Run(ctx context.Context, app *App, args []string) (int, e
 		o.In = app.Stdin
 	}
 	code, err := e.Containers.Attach(ctx, args[0], o)
-	return code, within(args[0], err)
+	return code, Within(args[0], err)
 }
 
 // warning prints one line that begins with "warning:".

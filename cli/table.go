@@ -167,7 +167,10 @@ func value(row []Cell, name string) string {
 	return ""
 }
 
-// align writes lines with their columns three spaces apart.
+// minColumn is the least width of a column with the space behind it: Docker's.
+const minColumn = 10
+
+// align writes lines with their columns at least three spaces apart.
 func align(b *strings.Builder, lines [][]string) {
 	var widths []int
 	for _, l := range lines {
@@ -182,7 +185,7 @@ func align(b *strings.Builder, lines [][]string) {
 		for i, s := range l {
 			b.WriteString(s)
 			if i < len(l)-1 {
-				pad(b, widths[i]-utf8.RuneCountInString(s)+3)
+				pad(b, max(widths[i]+3, minColumn)-utf8.RuneCountInString(s))
 			}
 		}
 		b.WriteByte('\n')

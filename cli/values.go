@@ -196,13 +196,13 @@ func securityOpt(v string) (string, error) {
 	}
 	text, err := readSmall(file)
 	if err != nil {
-		return "", fault.New(fault.KindOf(err), "opening seccomp profile (%s): %w", file, cause(err))
+		return "", fault.New(fault.KindOf(err), "opening seccomp profile (%s): %w", file, Cause(err))
 	}
 	return "seccomp=" + string(text), nil
 }
 
-// cause strips the operation and path that the message has already.
-func cause(err error) error {
+// Cause strips the operation and path that the message has already.
+func Cause(err error) error {
 	var pe *os.PathError
 	if errors.As(err, &pe) {
 		return pe.Err

@@ -151,4 +151,21 @@ type Info struct {
 	Security      []string // "seccomp", "apparmor", "selinux", "cgroupns"
 	Missing       []string // one line per feature that this kernel or caller lacks
 	Warnings      []string
+
+	// The same, and more, under Docker's names.
+	ContainersRunning int
+	ContainersPaused  int
+	ContainersStopped int
+	Name              string // of the machine
+	Driver            string // StorageDriver
+	DockerRootDir     string // Root
+	KernelVersion     string
+	OperatingSystem   string
+	OSType            string
+	Architecture      string // uname -m
+	CgroupDriver      string
+	CgroupVersion     string // "1" or "2": of the memory controller
+	LoggingDriver     string
+	DefaultRuntime    string
+	SecurityOptions   []string
 }

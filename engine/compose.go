@@ -171,7 +171,6 @@ func checkSupported(c *ContainerConfig, f *Facts) error {
 		{len(h.VolumesFrom) > 0, "volumes of another container"},
 		{h.VolumeDriver != "" && h.VolumeDriver != "local", "volume drivers"},
 		{len(h.StorageOpt) > 0, "storage options"},
-		{h.RestartPolicy.Name != "" && h.RestartPolicy.Name != "no", "restart policies"},
 		{h.Runtime != "", "other runtimes"},
 		{len(c.NetworkingConfig.EndpointsConfig) > 0, "networks"},
 		{len(c.Volumes) > 0, "anonymous volumes"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tare-engine/tare/capability"
+	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/host"
 	"golang.org/x/sys/unix"
 )
@@ -34,8 +35,13 @@ func (e *Engine) Info(ctx context.Context) (*Info, error) {
 	}
 	_, i.NCPU = host.OnlineCPUs()
 	for _, c := range containers {
-		if c.Status == StatusRunning {
+		switch c.Status {
+		case StatusRunning, StatusRestarting:
 			i.Running++
+		case StatusPaused:
+			i.ContainersPaused++
+		default:
+			i.ContainersStopped++
 		}
 	}
 	var mem unix.Sysinfo_t
@@ -79,7 +85,32 @@ func (e *Engine) Info(ctx context.Context) (*Info, error) {
 		i.Security = append(i.Security, "selinux")
 	}
 	i.Missing = e.missing(l.Find)
+	e.dockerNames(i, l)
 	return i, nil
+}
+
+// dockerNames fills in what scripts ask docker info for.
+func (e *Engine) dockerNames(i *Info, l cgroup.Layout) {
+	i.ContainersRunning, i.Name = i.Running, e.host.Hostname
+	i.Driver, i.DockerRootDir, i.KernelVersion, i.OperatingSystem, i.OSType = i.StorageDriver, i.Root, i.Kernel, i.OS, "linux"
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		i.Architecture = unix.ByteSliceToString(u.Machine[:])
+	}
+	i.CgroupDriver, i.CgroupVersion = "cgroupfs", "1"
+	if m := l.Find("memory"); m >= 0 && l.Hierarchies[m].Unified {
+		i.CgroupVersion = "2"
+	}
+	i.LoggingDriver, i.DefaultRuntime = "local", "tare"
+	for _, s := range i.Security {
+		if s == "seccomp" {
+			s += ",profile=builtin"
+		}
+		i.SecurityOptions = append(i.SecurityOptions, "name="+s)
+	}
+	if e.host.UserNS {
+		i.SecurityOptions = append(i.SecurityOptions, "name=rootless")
+	}
 }
 
 // missing says what this kernel or caller lacks, one line each.

@@ -2,10 +2,10 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"time"
 
+	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
 	"github.com/tare-engine/tare/logs"
 	"github.com/tare-engine/tare/state"
@@ -34,17 +34,20 @@ func (cs *Containers) Logs(ctx context.Context, ref string, o *LogOptions) error
 	if err != nil {
 		return err
 	}
-	r, err := e.state.Get(id)
+	r, st, err := e.seen(id)
 	if err != nil {
 		return err
 	}
-	var c ContainerConfig
-	if err := json.Unmarshal(r.Config, &c); err != nil {
-		return err
-	}
-	lc, err := e.logConfig(r, &c)
+	c, err := decodeConfig(r)
 	if err != nil {
 		return err
+	}
+	lc, err := e.logConfig(r, c)
+	if err != nil {
+		return err
+	}
+	if st.Running() && r.Monitor.Pid == 0 {
+		return fault.WithHint(fault.New(fault.Unsupported, "its output goes to the command that runs it, and is not kept"), "run it with -d, or without --rm")
 	}
 	lo := &logs.ReadOptions{
 		Tail: o.Tail, Since: o.Since, Until: o.Until, Timestamps: o.Timestamps, Details: o.Details, Lost: o.Lost,
@@ -86,7 +89,7 @@ type logWriter struct {
 
 func (e *Engine) watchWriter(id string) *logWriter {
 	w := &logWriter{e: e, id: id}
-	if r, err := e.state.Get(id); err == nil && r.Monitor.Pid != 0 && r.Monitor.Look() != state.Gone {
+	if r, _, err := e.load(id); err == nil && r.Monitor.Look() != state.Gone {
 		if fd, err := unix.PidfdOpen(r.Monitor.Pid, 0); err == nil {
 			w.wake = append(w.wake, fd)
 		}
@@ -94,11 +97,11 @@ func (e *Engine) watchWriter(id string) *logWriter {
 	return w
 }
 
-// lives tells whether more output may come. A container that was removed
-// writes no more.
+// lives tells whether more output may come: the keeper is there, or waits to
+// start the container again. One that was removed writes no more.
 func (w *logWriter) lives() bool {
-	r, err := w.e.state.Get(w.id)
-	return err == nil && r.Monitor.Pid != 0 && r.Monitor.Look() != state.Gone
+	r, st, err := w.e.load(w.id)
+	return err == nil && st != state.Removing && r.Monitor.Look() != state.Gone
 }
 
 func (w *logWriter) close() {

@@ -422,11 +422,26 @@ func (r *run) end() error {
 		g.Close()
 	}
 	if r.record.Remove {
-		errs = append(errs, r.e.remove(&r.record))
+		errs = append(errs, r.removeOwn())
 	} else {
 		errs = append(errs, r.e.state.Put(&r.record))
 	}
 	return errors.Join(errs...)
+}
+
+// removeOwn removes the container, unless somebody has done so, under the name
+// that it has by now.
+func (r *run) removeOwn() error {
+	lock, err := r.e.state.Lock(r.record.ID)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	there, err := r.e.state.Renamed(&r.record)
+	if err != nil || !there {
+		return err
+	}
+	return r.e.remove(&r.record)
 }
 
 // reached tells crash tests how far a start has come.

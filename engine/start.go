@@ -115,6 +115,7 @@ func (e *Engine) startKept(ctx context.Context, k *kept, cfg *ContainerConfig, i
 	if err := r.create(); err != nil {
 		return err
 	}
+	lease.Release() // the old image cannot go while we hold it
 	e.dropOldBase()
 	return r.keep(lock)
 }

@@ -13,14 +13,17 @@ import (
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/fsatomic"
+	"github.com/tare-engine/tare/layer"
 	"github.com/tare-engine/tare/reference"
 )
 
 // CommitSpec describes an image whose blobs an ingest has.
 type CommitSpec struct {
 	// Manifest is kept as it is, so that the image can be given on bit for
-	// bit. With nil one is made, for archives that have none.
+	// bit. With nil one is made for Layers, bottom first, for archives that
+	// have none.
 	Manifest []byte
+	Layers   []*Layer
 	Config   []byte   // its digest is the image's id
 	Index    string   // digest of the index that named the manifest, a blob of the ingest, or ""
 	Names    []string // references; what had a name before loses it
@@ -38,7 +41,7 @@ func (in *Ingest) Commit(ctx context.Context, spec *CommitSpec) (Image, error) {
 	if spec.Platform != (Platform{}) {
 		m.Platform = spec.Platform
 	}
-	layers, err := in.positions(config.DiffIDs, spec.Manifest)
+	layers, err := in.positions(config.DiffIDs, spec)
 	if err != nil {
 		return Image{}, err
 	}
@@ -67,23 +70,20 @@ type position struct {
 	staged           string // name of the tree in staging, "" when the store has it
 }
 
-// positions finds the layers of an image by the manifest, if there is one, or
-// by their diff ids.
-func (in *Ingest) positions(diffs []string, manifest []byte) ([]position, error) {
+// positions finds the layers of an image.
+func (in *Ingest) positions(diffs []string, spec *CommitSpec) ([]position, error) {
 	list := make([]position, len(diffs))
-	if manifest == nil {
+	if spec.Manifest == nil {
+		if len(spec.Layers) != len(diffs) {
+			return nil, fault.New(fault.Invalid, "commit image: it has %d layers, the config %d", len(spec.Layers), len(diffs))
+		}
 		for i, d := range diffs {
-			in.mu.Lock()
-			l := in.diffs[d]
-			in.mu.Unlock()
-			if l == nil {
-				return nil, fault.New(fault.Invalid, "commit image: layer %s is missing", d)
-			}
+			l := spec.Layers[i].original()
 			list[i] = position{diff: d, layer: l, blob: l.spec.Digest, blobLen: l.size, media: l.mediaType()}
 		}
 		return list, nil
 	}
-	m, err := ParseManifest("", manifest, in.limits)
+	m, err := ParseManifest("", spec.Manifest, in.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +107,26 @@ func (in *Ingest) positions(diffs []string, manifest []byte) ([]position, error)
 	return list, nil
 }
 
+// original is the layer that l was found to be the same as.
+func (l *Layer) original() *Layer {
+	if l.same != nil {
+		return l.same
+	}
+	return l
+}
+
 func (l *Layer) mediaType() string {
 	if l.spec.MediaType != "" {
 		return l.spec.MediaType
 	}
-	if l.spec.Digest == l.diff {
-		return mediaLayer
+	switch l.kind {
+	case layer.Zstd:
+		return mediaLayerZstd
+	case layer.Gzip:
+		return mediaLayerGzip
+	case layer.Plain, layer.XZ, layer.Bzip2:
 	}
-	return mediaLayerGzip
+	return mediaLayer
 }
 
 // commit makes m visible. Layers of the store that it relies on may be removed
@@ -196,8 +208,10 @@ func (in *Ingest) ensureTree(ctx context.Context, p *position) error {
 		return nil
 	}
 	if meta, err := readSmall(in.s.layerDir(p.key) + "/meta"); err == nil && metaField(meta, "chain") == p.chain {
-		p.size, err = strconv.ParseInt(metaField(meta, "size"), 10, 64)
-		return err
+		if p.size, err = strconv.ParseInt(metaField(meta, "size"), 10, 64); err != nil {
+			return fault.New(fault.Internal, "read layer %s: %w", p.key, err)
+		}
+		return in.checkDiff(p, metaField(meta, "blob"))
 	}
 	if p.layer == nil || p.layer.tree == "" {
 		// The blob was there, or is there twice in the image.
@@ -210,11 +224,35 @@ func (in *Ingest) ensureTree(ctx context.Context, p *position) error {
 	}
 	l := p.layer
 	if l.diff != p.diff {
-		return fault.New(fault.Invalid, "commit image: layer %s has diff id %s, the config says %s", p.blob, l.diff, p.diff)
+		return l.wrongDiff(p.diff)
 	}
 	p.size = l.res.Bytes
 	p.staged, l.tree = l.tree, ""
 	return nil
+}
+
+// checkDiff makes sure that the blob is one of the tree that is in the store,
+// which was unpacked from the blob known.
+func (in *Ingest) checkDiff(p *position, known string) (err error) {
+	switch {
+	case p.blob == "" || p.blob == known:
+		return nil
+	case p.layer != nil && p.layer.diff != "":
+		if p.layer.diff != p.diff {
+			return p.layer.wrongDiff(p.diff)
+		}
+		return nil
+	}
+	f, err := os.Open(in.staged(p.blob))
+	if err != nil {
+		return err
+	}
+	l := &Layer{in: in, spec: LayerSpec{Descriptor: Descriptor{Digest: p.blob}}}
+	l.diff, err = in.hashDiff(f)
+	if err == nil && l.diff != p.diff {
+		err = l.wrongDiff(p.diff)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // unpackHeld unpacks a layer from its blob in staging.

@@ -33,10 +33,10 @@ type Ingest struct {
 	mu     sync.Mutex
 	blobs  map[string]int64  // digests and sizes, staged under their hex digits
 	layers map[string]*Layer // by digest of the blob
-	diffs  map[string]*Layer // by diff id
 	trees  int               // names given to trees in staging
 	all    []*Layer
-	lock   *os.File // of the manifest
+	slots  chan struct{} // of unpackers, each of which has 2 MB of buffers
+	lock   *os.File      // of the manifest
 }
 
 // Ingest begins an ingest, which must be closed.
@@ -48,9 +48,14 @@ func (s *Store) Ingest(ctx context.Context) (*Ingest, error) {
 	ctx, stop := context.WithCancel(ctx)
 	return &Ingest{
 		s: s, limits: s.Limits.orDefault(), ctx: ctx, stop: stop, stage: stage,
-		blobs: map[string]int64{}, layers: map[string]*Layer{}, diffs: map[string]*Layer{},
+		blobs: map[string]int64{}, layers: map[string]*Layer{},
+		slots: make(chan struct{}, maxUnpackers),
 	}, nil
 }
+
+// maxUnpackers bounds the memory of an ingest; the blobs of further layers wait
+// on the disk.
+const maxUnpackers = 8
 
 // Close ends the ingest and removes what was not committed. What came of the
 // blobs stays in partial for the next one.
@@ -171,6 +176,7 @@ type Layer struct {
 	err  error
 	tree string // name in staging; "" when it is not unpacked
 	diff string
+	kind layer.Compression
 	size int64 // of the blob
 	res  layer.Result
 	once sync.Once
@@ -246,7 +252,9 @@ func (in *Ingest) start(l *Layer) {
 	}
 	go func() {
 		defer close(l.done)
+		in.slots <- struct{}{}
 		l.err = l.receive()
+		<-in.slots
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		if l.err != nil {
@@ -255,9 +263,6 @@ func (in *Ingest) start(l *Layer) {
 			return
 		}
 		in.layers[l.spec.Digest] = l
-		if l.diff != "" {
-			in.diffs[l.diff] = l
-		}
 	}()
 }
 
@@ -275,7 +280,8 @@ func (l *Layer) receive() error {
 		return err
 	}
 	// The digest of a layer that is not compressed is its diff id.
-	plain := l.tree != "" && layer.Detect(head) == layer.Plain
+	l.kind = layer.Detect(head)
+	plain := l.tree != "" && l.kind == layer.Plain
 	var blob io.Reader = src
 	sum := sha256.New()
 	if !plain {
@@ -283,6 +289,11 @@ func (l *Layer) receive() error {
 	}
 	if l.tree != "" {
 		err = l.in.unpack(l.in.ctx, l, blob)
+	} else {
+		l.diff, err = l.in.hashDiff(blob)
+		if err == nil && l.spec.DiffID != "" && l.diff != l.spec.DiffID {
+			err = l.wrongDiff(l.spec.DiffID)
+		}
 	}
 	if err != nil && fault.KindOf(err) != fault.Invalid {
 		return err
@@ -315,11 +326,27 @@ func (in *Ingest) unpack(ctx context.Context, l *Layer, blob io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if l.spec.DiffID != "" && l.res.DiffID != l.spec.DiffID {
-		return fault.New(fault.Invalid, "unpack layer %s: the diff id is %s, not %s", l.spec.Digest, l.res.DiffID, l.spec.DiffID)
-	}
 	l.diff = l.res.DiffID
+	if l.spec.DiffID != "" && l.diff != l.spec.DiffID {
+		return l.wrongDiff(l.spec.DiffID)
+	}
 	return nil
+}
+
+func (l *Layer) wrongDiff(want string) error {
+	return fault.New(fault.Invalid, "unpack layer %s: the diff id is %s, not %s", l.spec.Digest, l.diff, want)
+}
+
+// hashDiff computes the diff id of a layer whose tree is there: that must not
+// come to belong to a blob of something else.
+func (in *Ingest) hashDiff(blob io.Reader) (string, error) {
+	plain, err := layer.Decompress(blob, in.s.Zstd)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	_, err = io.Copy(sum, plain)
+	return hexSum(sum), errors.Join(err, plain.Close())
 }
 
 // ErrDigest says that a layer's blob has another digest: it may have been

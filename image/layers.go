@@ -53,7 +53,7 @@ func digestOf(data []byte) string {
 func hexSum(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
 
 func layerMeta(p *position) []byte {
-	return []byte("tare-layer 1\nchain " + p.chain + "\ndiff " + p.diff + "\nsize " + strconv.FormatInt(p.size, 10) + "\nend\n")
+	return []byte("tare-layer 1\nchain " + p.chain + "\ndiff " + p.diff + "\nblob " + p.blob + "\nsize " + strconv.FormatInt(p.size, 10) + "\nend\n")
 }
 
 // metaField returns the value of a line of a layer's meta, "" when it has none

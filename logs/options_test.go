@@ -73,11 +73,6 @@ func TestResolve(t *testing.T) {
 		}
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s %v: %+v (%v), want %+v", tt.driver, tt.options, got, err, tt.want)
-			continue
-		}
-		again, err := Parse(got.Driver, got.Args())
-		if err != nil || !reflect.DeepEqual(again, got) {
-			t.Errorf("%s %v: passed on as %+v (%v), want %+v", tt.driver, tt.options, again, err, got)
 		}
 	}
 }

@@ -164,6 +164,15 @@ func (p *Plan) WantDevice(side Side, fd Slot, major, minor int) {
 	p.LoadSlot(side, "minor", buf, 132, Want(minor))
 }
 
+// CheckDevice fails with EINVAL unless name is the device of these numbers.
+func (p *Plan) CheckDevice(side Side, dir Slot, name string, major, minor uint32, when Opt) {
+	// stx_rdev_major and stx_rdev_minor are at 128 and 132.
+	buf := p.Bytes(make([]byte, 256))
+	p.Call(side, unix.SYS_STATX, []Arg{dir.Arg(), p.Str(name), Int(unix.AT_SYMLINK_NOFOLLOW), Int(unix.STATX_TYPE), buf}, when)
+	p.LoadSlot(side, "major", buf, 128, when, Want(int(major)))
+	p.LoadSlot(side, "minor", buf, 132, when, Want(int(minor)))
+}
+
 // Prctl appends a prctl call.
 func (p *Plan) Prctl(side Side, option int, a2, a3 uint64, opts ...Opt) {
 	p.Call(side, unix.SYS_PRCTL, []Arg{Int(option), Int(a2), Int(a3), Int(0), Int(0)}, opts...)

@@ -50,6 +50,7 @@ type env struct {
 	idGate       plan.Slot // opens when the id map is written
 	hooksGate    int       // where the hooks of the create operation run
 	netDevices   int
+	intelRdt     plan.Slot
 	listenerGate int
 	listener     plan.Slot // of the seccomp filter, in the child
 	started      *arrival  // the child is at the start gate
@@ -85,9 +86,6 @@ func newEnv(cfg *Config) (*env, error) {
 	if s == nil || s.Process == nil || s.Linux == nil {
 		return nil, fault.New(fault.Invalid, "spec: process and linux are required")
 	}
-	if err := unsupported(s); err != nil {
-		return nil, err
-	}
 	if err := validateHooks(s); err != nil {
 		return nil, err
 	}
@@ -95,6 +93,9 @@ func newEnv(cfg *Config) (*env, error) {
 		return nil, err
 	}
 	e := &env{cfg: cfg, spec: s, p: plan.New(), startWrite: -1, console: -1}
+	if err := e.unsupported(); err != nil {
+		return nil, err
+	}
 	e.binds = make([]plan.Slot, len(s.Mounts))
 	return e, nil
 }

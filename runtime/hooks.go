@@ -35,11 +35,13 @@ type hookKind struct {
 	list   func(*specs.Hooks) []specs.Hook
 }
 
-// hookKinds are in the order in which a container's life meets them.
+// hookKinds are in the order in which a container's life meets them. The
+// status is "created" after step 2 of the lifecycle (runtime-spec, State), and
+// the first hooks are its step 3.
 var hookKinds = [...]hookKind{
-	{"prestart", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.Prestart }}, //nolint:staticcheck // deprecated, and in use
-	{"createRuntime", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.CreateRuntime }},
-	{"createContainer", specs.StateCreating, func(h *specs.Hooks) []specs.Hook { return h.CreateContainer }},
+	{"prestart", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.Prestart }}, //nolint:staticcheck // deprecated, and in use
+	{"createRuntime", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.CreateRuntime }},
+	{"createContainer", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.CreateContainer }},
 	{"startContainer", specs.StateCreated, func(h *specs.Hooks) []specs.Hook { return h.StartContainer }},
 	{"poststart", specs.StateRunning, func(h *specs.Hooks) []specs.Hook { return h.Poststart }},
 	{"poststop", specs.StateStopped, func(h *specs.Hooks) []specs.Hook { return h.Poststop }},
@@ -265,6 +267,11 @@ func (c *Container) poststart() error {
 // poststop runs the hooks of a container that did not come to life: where
 // hooks have begun, those of the end belong to it.
 func (e *env) poststop() {
+	if e.intelRdt != 0 && e.cfg.join == nil {
+		if err := RemoveIntelRdt(e.spec, e.cfg.State.ID, e.cfg.Facts); err != nil {
+			e.warn(err.Error())
+		}
+	}
 	if e.hooked {
 		e.hooks().Poststop()
 		e.hooked = false

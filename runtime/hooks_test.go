@@ -72,9 +72,9 @@ func TestHooks(t *testing.T) {
 		own          bool
 		dir          string
 	}{
-		{"prestart", "creating", true, dir},
-		{"createRuntime", "creating", true, dir},
-		{"createContainer", "creating", false, cfg.Root.Bind},
+		{"prestart", "created", true, dir},
+		{"createRuntime", "created", true, dir},
+		{"createContainer", "created", false, cfg.Root.Bind},
 		{"startContainer", "created", false, "/"},
 		{"poststart", "running", true, dir},
 		{"poststop", "stopped", true, dir},

@@ -91,8 +91,9 @@ func (o *mountOptions) has(key string) bool {
 func parseMountOptions(m *specs.Mount) (mountOptions, error) {
 	var o mountOptions
 	o.bind = m.Type == "bind"
+	// mount(2) takes one string: an element may hold several options.
 next:
-	for _, opt := range m.Options {
+	for opt := range strings.SplitSeq(strings.Join(m.Options, ","), ",") {
 		for i := range mountFlags {
 			f := &mountFlags[i]
 			if f.name != opt {
@@ -133,8 +134,11 @@ next:
 			o.data = append(o.data, opt)
 		}
 	}
-	if o.bind && len(o.data) > 0 {
-		return o, fault.New(fault.Invalid, "mount %s: unknown option %q", m.Destination, strings.Join(o.data, ","))
+	for _, d := range o.data {
+		// mount(2) never looks at what a bind mount says to a file system.
+		if o.bind && !strings.Contains(d, "=") {
+			return o, fault.New(fault.Invalid, "mount %s: unknown option %q", m.Destination, d)
+		}
 	}
 	switch mapped := o.idmap || len(m.UIDMappings)+len(m.GIDMappings) > 0; {
 	case mapped && !o.bind:

@@ -147,12 +147,17 @@ func TestRefused(t *testing.T) {
 		{`memory policy "": unknown`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{})},
 		{`memory policy flag "x": unknown`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Flags: []specs.MemoryPolicyFlagType{"x"}})},
 		{`memory policy nodes "1-0": not a list of numbers and ranges`, fault.Invalid, memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "1-0"})},
-		{"linux.intelRdt: not supported yet", fault.Unsupported, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{} })},
+		{`intel rdt class "..": not a name`, fault.Invalid, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: ".."} })},
+		{"intel rdt: the container has no id to name a class by", fault.Invalid, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{} })},
+		{`intel rdt schema "x": does not begin with MB:`, fault.Invalid, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "a", MemBwSchema: "x"} })},
+		{"intel rdt schema \"a\\nb\": more than one line", fault.Invalid, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "a", Schemata: []string{"a\nb"}} })},
 		{"seccomp: listenerMetadata without listenerPath", fault.Invalid, linux(func(l *specs.Linux) { l.Seccomp.ListenerMetadata = "x" })},
 		{"seccomp: SCMP_ACT_NOTIFY of write: the runtime itself writes between filter and exec", fault.Unsupported, linux(func(l *specs.Linux) {
 			l.Seccomp.Syscalls = append(l.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"mkdir", "write"}, Action: specs.ActNotify})
 		})},
-		{"a platform other than linux: not supported yet", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
+		{"vm: not supported on Linux", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
+		{"ociVersion 2.0.0: not supported on Linux", fault.Unsupported, func(c *Config) { c.Spec.Version = "2.0.0" }},
+		{"process.commandLine: not supported on Linux", fault.Unsupported, proc(func(p *specs.Process) { p.CommandLine = "x" })},
 		{`namespace "moon": unknown type`, fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = "moon" })},
 		{"namespace uts: given twice", fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = specs.UTSNamespace })},
 		{"namespaces: a container without a mount namespace needs a root directory", fault.Unsupported, func(c *Config) { dropNamespace(c.Spec, specs.MountNamespace) }},
@@ -165,7 +170,7 @@ func TestRefused(t *testing.T) {
 		{"mount /d: an id mapping of type tmpfs: bind mounts only", fault.Unsupported, addMount(specs.Mount{Type: "tmpfs", Destination: "/d", Options: []string{"idmap"}})},
 		{`mount /d: option "none" of a cgroup mount`, fault.Unsupported, addMount(specs.Mount{Type: "cgroup", Destination: "/d", Options: []string{"none"}})},
 		{"mount /proc: only procfs itself can be mounted there", fault.Invalid, addMount(specs.Mount{Type: "tmpfs", Destination: "/proc"})},
-		{`mount /d: unknown option "size=1"`, fault.Invalid, bind("/s", "/d", "size=1")},
+		{`mount /d: unknown option "rw1"`, fault.Invalid, bind("/s", "/d", "rw1")},
 		{"mount /d: idmap without mappings", fault.Invalid, bind("/s", "/d", "idmap")},
 		{"mount /d: uidMappings and gidMappings are required together", fault.Invalid, addMount(specs.Mount{Type: "bind", Source: "/s", Destination: "/d", UIDMappings: maps})},
 		{"bind source /nowhere/at/all: no such file or directory", fault.Invalid, func(c *Config) {

@@ -95,7 +95,7 @@ func TestParseMountOptions(t *testing.T) {
 		want    string
 		kind    fault.Kind
 	}{
-		{[]string{"rbind", "size=1m"}, `mount /d: unknown option "size=1m"`, fault.Invalid},
+		{[]string{"rbind", "size=1m,nosuidd"}, `mount /d: unknown option "nosuidd"`, fault.Invalid},
 	} {
 		_, err := parseMountOptions(&specs.Mount{Destination: "/d", Options: tt.options})
 		if err == nil || err.Error() != tt.want || fault.KindOf(err) != tt.kind {

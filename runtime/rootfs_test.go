@@ -139,26 +139,40 @@ sh: write error: No space left on device
 }
 
 // TestDevices: further nodes, with mode and owner, made and in a directory of
-// their own; a default one is not replaced.
+// their own; a default one may get another mode and cannot be replaced.
 func TestDevices(t *testing.T) {
 	mode := os.FileMode(0o640)
 	uid, gid := uint32(7), uint32(8)
 	devices := func(c *Config) {
+		must(t, unix.Mknod(c.Root.Bind+"/image", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
 		c.Spec.Linux.Devices = []specs.LinuxDevice{
 			{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229, FileMode: &mode, UID: &uid, GID: &gid},
 			{Path: "/dev/sub/dir/loop", Type: "b", Major: 7, Minor: 0},
 			{Path: "/dev/pipe", Type: "p"},
-			{Path: "/dev/null", Type: "c", Major: 1, Minor: 5},
+			{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5, FileMode: &mode, UID: &uid},
+			{Path: "/image", Type: "c", Major: 1, Minor: 3},
 		}
 	}
-	out := sh(t, `stat -c '%n %F %a %t:%T %u:%g' /dev/fuse /dev/sub/dir/loop /dev/pipe /dev/null`, devices)
+	out := sh(t, `stat -c '%n %F %a %t:%T %u:%g' /dev/fuse /dev/sub/dir/loop /dev/pipe /dev/zero /image /dev/null`, devices)
 	want := `/dev/fuse character special file 640 a:e5 7:8
 /dev/sub/dir/loop block special file 666 7:0 0:0
 /dev/pipe fifo 666 0:0 0:0
+/dev/zero character special file 640 1:5 7:0
+/image character special file 600 1:3 0:0
 /dev/null character special file 666 1:3 0:0
 `
 	if out != want {
 		t.Errorf("got\n%swant\n%s", out, want)
+	}
+	for text, d := range map[string]specs.LinuxDevice{
+		"make device /image: another file is there: invalid argument (step devices)": {Path: "/image", Type: "c", Major: 1, Minor: 5},
+		"make device /etc: another file is there: invalid argument (step devices)":   {Path: "/etc", Type: "b", Major: 7, Minor: 0},
+		"device /dev/null: is c 1:3, not c 1:5":                                      {Path: "/dev/null", Type: "c", Major: 1, Minor: 5},
+	} {
+		_, _, err := output(t, newConfig(t, shell("true"), devices, func(c *Config) { c.Spec.Linux.Devices = []specs.LinuxDevice{d} }))
+		if err == nil || err.Error() != text {
+			t.Errorf("%+v: %v", d, err)
+		}
 	}
 	// A chmod reaches the container's node only.
 	before, err := os.Stat("/dev/null")

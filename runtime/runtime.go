@@ -108,8 +108,10 @@ type Facts struct {
 	NoFile   [2]uint64 // the caller's original RLIMIT_NOFILE, soft and hard
 	Rlimit   func(resource int) [2]uint64
 	AppArmor bool
-	SELinux  bool
-	GOARCH   string
+	// Resctrl is where that file system is mounted; "" looks for it.
+	Resctrl string
+	SELinux bool
+	GOARCH  string
 
 	// UserNS says that the caller is in a user namespace of its own
 	// (rootless): no device can be made there. NoSetgroups and HasGID are

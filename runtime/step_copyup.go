@@ -238,16 +238,24 @@ func (t *treeCopy) readMaps(p spawn.Process) error {
 
 // readSmall reads a file of procfs.
 func readSmall(name string) (string, error) {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	text, err := readAt(unix.AT_FDCWD, name)
 	if err != nil {
-		return "", fmt.Errorf("open %s: %w", name, err)
+		return "", fmt.Errorf("read %s: %w", name, err)
+	}
+	return text, nil
+}
+
+func readAt(dir int, name string) (string, error) {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
 	}
 	defer func() { _ = unix.Close(fd) }()
 	var text []byte
 	for buf := make([]byte, 4096); ; {
 		n, err := unix.Read(fd, buf)
 		if err != nil {
-			return "", fmt.Errorf("read %s: %w", name, err)
+			return "", err
 		}
 		if n == 0 {
 			return string(text), nil

@@ -57,8 +57,11 @@ func devicesChild(e *env) error {
 	e.dev = e.target("/dev", true, 0o755)
 	if !bindsDev(e.spec) {
 		for _, d := range defaultDevices {
-			mode := uint32(0o666)
-			if err := e.node(specs.LinuxDevice{Path: d.path, Type: "c", Major: int64(d.major), Minor: int64(d.minor)}, mode); err != nil {
+			node, given, err := d.node(e.spec.Linux.Devices)
+			if err != nil {
+				return err
+			}
+			if err := e.node(node, given); err != nil {
 				return err
 			}
 		}
@@ -70,11 +73,7 @@ func devicesChild(e *env) error {
 			if isDefaultDevice(d.Path) {
 				continue
 			}
-			mode := uint32(0o666)
-			if d.FileMode != nil {
-				mode = uint32(d.FileMode.Perm())
-			}
-			if err := e.node(d, mode); err != nil {
+			if err := e.node(d, true); err != nil {
 				return err
 			}
 		}
@@ -101,6 +100,22 @@ func (e *env) freshDev() bool {
 	return false
 }
 
+// node returns the device as the configuration wants it, if it says a word
+// about it. It may not be another: what hides files is /dev/null.
+func (d *device) node(list []specs.LinuxDevice) (node specs.LinuxDevice, given bool, err error) {
+	node = specs.LinuxDevice{Path: d.path, Type: "c", Major: int64(d.major), Minor: int64(d.minor)}
+	for _, g := range list {
+		if g.Path != d.path {
+			continue
+		}
+		if g.Type != "c" && g.Type != "u" || g.Major != node.Major || g.Minor != node.Minor {
+			return node, true, fault.New(fault.Invalid, "device %s: is c %d:%d, not %s %d:%d", d.path, node.Major, node.Minor, g.Type, g.Major, g.Minor)
+		}
+		return g, true, nil
+	}
+	return node, false, nil
+}
+
 func isDefaultDevice(p string) bool {
 	for _, d := range defaultDevices {
 		if d.path == p {
@@ -111,8 +126,13 @@ func isDefaultDevice(p string) bool {
 }
 
 // node makes one device node, or binds the host's where the container's user
-// namespace may not make any.
-func (e *env) node(d specs.LinuxDevice, mode uint32) error {
+// namespace may not make any. With check, a node that is there already has to
+// be the same device.
+func (e *env) node(d specs.LinuxDevice, check bool) error {
+	mode := uint32(0o666)
+	if d.FileMode != nil {
+		mode = uint32(d.FileMode.Perm())
+	}
 	e.p.Note("make device " + d.Path)
 	rel := clean(d.Path)
 	var kind uint32
@@ -137,9 +157,17 @@ func (e *env) node(d specs.LinuxDevice, mode uint32) error {
 		dir = e.target("/"+parent, true, 0o755)
 	}
 	dev := unix.Mkdev(uint32(d.Major), uint32(d.Minor))
-	// EEXIST: the image, or a mount, has it. Its kind does not matter: the
-	// device rules decide what can be opened.
-	e.p.Mknodat(plan.InChild, dir.Arg(), name, kind|mode, dev, plan.OK(unix.EEXIST))
+	if check && kind != unix.S_IFIFO {
+		// EEXIST: the image, or a mount, has it.
+		made := e.p.Open(plan.InChild, d.Path, unix.SYS_MKNODAT, []plan.Arg{
+			dir.Arg(), e.p.Str(name), plan.Int(kind | mode), plan.Int(dev),
+		}, plan.OK(unix.EEXIST))
+		e.p.Note("make device " + d.Path + ": another file is there")
+		e.p.CheckDevice(plan.InChild, dir, name, uint32(d.Major), uint32(d.Minor), plan.When(plan.IfErr, made))
+		e.p.Note("make device " + d.Path)
+	} else {
+		e.p.Mknodat(plan.InChild, dir.Arg(), name, kind|mode, dev, plan.OK(unix.EEXIST))
+	}
 	if d.UID != nil || d.GID != nil {
 		var uid, gid uint32
 		if d.UID != nil {

@@ -24,6 +24,9 @@ func mountsHost(e *env) error {
 		if err != nil {
 			return err
 		}
+		if o.bind && len(o.data) > 0 {
+			e.warn("mount " + m.Destination + ": a bind mount has no " + strings.Join(o.data, ","))
+		}
 		if m.Type == "cgroup" {
 			if err := e.cgroupViewHost(); err != nil {
 				return err
@@ -169,9 +172,7 @@ func (e *env) mountFS(i int, m *specs.Mount, o *mountOptions) {
 	if readonly {
 		e.p.MountSetattr(plan.InChild, mnt.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY})
 	}
-	if o.propagation != 0 {
-		e.p.MountSetattr(plan.InChild, mnt.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
-	}
+	e.propagate(mnt, o)
 }
 
 // remount changes what is mounted at the destination already: the mount's
@@ -191,9 +192,7 @@ func (e *env) remount(m *specs.Mount, o *mountOptions) {
 	if o.recSet|o.recClear != 0 {
 		e.p.MountSetattr(plan.InChild, t.Arg(), true, plan.Attrs{Set: o.recSet, Clear: o.recClear})
 	}
-	if o.propagation != 0 {
-		e.p.MountSetattr(plan.InChild, t.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
-	}
+	e.propagate(t, o)
 }
 
 // overProc are the files of /proc that may be covered: what programs such as
@@ -271,6 +270,7 @@ func (e *env) fsOptions(fs plan.Slot, m *specs.Mount, o *mountOptions) {
 // mountCgroup mounts the container's view of its cgroups: the one unified
 // hierarchy, or a tmpfs with one mount for each v1 hierarchy.
 func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) {
+	o.set |= o.recSet
 	mounts := e.cfg.Layout.Mounts()
 	if len(mounts) == 1 && mounts[0].Target == "" {
 		fs := e.p.Fsopen(plan.InChild, mounts[0].FSType)
@@ -278,6 +278,7 @@ func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) {
 		mnt := e.p.Fsmount(plan.InChild, "cgroup", fs, int(o.set))
 		t := e.target(m.Destination, true, 0o755)
 		e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
+		e.propagate(mnt, o)
 		return
 	}
 	fs := e.p.Fsopen(plan.InChild, "tmpfs")
@@ -311,6 +312,15 @@ func (e *env) mountCgroup(m *specs.Mount, o *mountOptions) {
 	}
 	if o.set&unix.MOUNT_ATTR_RDONLY != 0 {
 		e.p.MountSetattr(plan.InChild, top.Arg(), false, plan.Attrs{Set: unix.MOUNT_ATTR_RDONLY})
+	}
+	e.propagate(top, o)
+}
+
+// propagate sets a mount's propagation, if the configuration says a word
+// about it.
+func (e *env) propagate(mnt plan.Slot, o *mountOptions) {
+	if o.propagation != 0 {
+		e.p.MountSetattr(plan.InChild, mnt.Arg(), o.recPropagation, plan.Attrs{Propagation: o.propagation})
 	}
 }
 

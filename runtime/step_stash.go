@@ -74,9 +74,10 @@ func (e *env) file(m *specs.Mount) *File {
 // bindFile mounts one of the configuration's files.
 func (e *env) bindFile(m *specs.Mount, o *mountOptions) {
 	mnt := e.p.OpenTree(plan.InChild, filepath.Base(m.Source), e.files.Arg(), filepath.Base(m.Source), false)
-	if o.set|o.clear != 0 {
-		e.p.MountSetattr(plan.InChild, mnt.Arg(), false, plan.Attrs{Set: o.set, Clear: o.clear})
+	if set, clear := o.set|o.recSet, o.clear|o.recClear; set|clear != 0 {
+		e.p.MountSetattr(plan.InChild, mnt.Arg(), false, plan.Attrs{Set: set, Clear: clear})
 	}
 	t := e.target(m.Destination, false, 0o644)
 	e.p.MoveMount(plan.InChild, mnt.Arg(), t.Arg())
+	e.propagate(mnt, o)
 }

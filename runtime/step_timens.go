@@ -44,6 +44,7 @@ func timensChild(e *env) error {
 func (e *env) procfs() plan.Slot {
 	if e.proc == 0 {
 		fs := e.p.Fsopen(plan.InChild, "proc")
+		e.p.FsString(plan.InChild, fs, "source", "proc") // what mountinfo shows
 		e.p.FsCreate(plan.InChild, fs)
 		e.proc = e.p.Fsmount(plan.InChild, "proc", fs, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 	}

@@ -18,6 +18,7 @@ var containerSteps = []step{
 	{"namespaces", always, namespacesHost, namespacesChild},
 	{"userns", ownUserNS, usernsHost, usernsChild},
 	{"cgroup", hasCgroup, cgroupHost, cgroupChild},
+	{"intel-rdt", hasIntelRdt, intelRdtHost, intelRdtChild},
 	{"timens", newTimeNS, nil, timensChild},
 	{"loopback", newNetNS, nil, loopbackChild},
 	{"net-devices", hasNetDevices, netDevicesHost, netDevicesChild},

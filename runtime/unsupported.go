@@ -1,24 +1,33 @@
 package runtime
 
 import (
-	"github.com/opencontainers/runtime-spec/specs-go"
+	"strings"
+
 	"github.com/tare-engine/tare/fault"
 )
 
 // unsupported refuses the parts of a configuration that no step honours, by
 // name: nothing is ignored in silence.
-func unsupported(s *specs.Spec) error {
-	l := s.Linux
+func (e *env) unsupported() error {
+	s := e.spec
 	for _, f := range [...]struct {
 		asked bool
 		field string
 	}{
-		{l.IntelRdt != nil, "linux.intelRdt"},
-		{s.Solaris != nil || s.Windows != nil || s.VM != nil || s.ZOS != nil || s.FreeBSD != nil, "a platform other than linux"},
+		{s.Version != "" && !strings.HasPrefix(s.Version, "1."), "ociVersion " + s.Version},
+		{s.Solaris != nil, "solaris"},
+		{s.Windows != nil, "windows"},
+		{s.VM != nil, "vm"},
+		{s.ZOS != nil, "zos"},
+		{s.FreeBSD != nil, "freebsd"},
+		{s.Process.CommandLine != "", "process.commandLine"},
 	} {
 		if f.asked {
-			return fault.New(fault.Unsupported, "%s: not supported yet", f.field)
+			return fault.New(fault.Unsupported, "%s: not supported on Linux", f.field)
 		}
+	}
+	if s.Process.User.Username != "" {
+		e.warn("process.user.username: of Windows only")
 	}
 	return nil
 }

@@ -76,6 +76,8 @@ type Record struct {
 	Health  json.RawMessage `json:"health,omitempty"`  // engine.Health
 	Receipt json.RawMessage `json:"receipt,omitempty"` // engine.Receipt, of the last run
 	Config  json.RawMessage `json:"config"`            // engine.ContainerConfig, as it was asked for
+
+	ino uint64 // of the file that Create has made
 }
 
 // The causes of an end, in Record.Cause.
@@ -201,6 +203,7 @@ func (s *Store) Create(r *Record) error {
 	b := r.encode()
 	path := s.path(r.ID, r.Remove)
 	if r.Remove && s.reuse(r.ID, b) {
+		s.mark(r)
 		return nil
 	}
 	err := fsatomic.CreateFile(path, b, 0o600)
@@ -209,6 +212,9 @@ func (s *Store) Create(r *Record) error {
 			return err
 		}
 		err = fsatomic.CreateFile(path, b, 0o600)
+	}
+	if err == nil {
+		s.mark(r)
 	}
 	return err
 }

@@ -22,6 +22,12 @@ func Action(command string) cli.Action {
 		return &completion{command: command}
 	case "man":
 		return man{}
+	case "import":
+		return &importImage{}
+	case "load":
+		return &load{}
+	case "save":
+		return &save{}
 	case "pull":
 		return &pull{}
 	case "push":

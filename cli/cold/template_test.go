@@ -12,7 +12,7 @@ func TestTemplate(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{`{{.Names}}: {{upper .ID}}`, "web: 0123\n"},
 		{`{{.Label "a"}} {{.Label "b"}} {{.Label "c"}} {{.Label "d"}}.`, "1 x,y <3> .\n"},
-		{`table {{.Names}}\t{{.Labels}}`, "NAMES   LABELS\nweb     a=1,b=x,y,c=<3>\n"},
+		{`table {{.Names}}\t{{.Labels}}`, "NAMES     LABELS\nweb       a=1,b=x,y,c=<3>\n"},
 		{`{{json .Labels}}`, "\"a=1,b=x,y,c=<3>\"\n"},
 		{`{{title "one two_three four's"}}`, "One Two_three Four's\n"},
 		{`{{pad .Names 1 2}}|{{truncate .Names 2}}|{{index (split .Labels ",") 0}}|{{join (split "a,b" ",") "-"}}`, " web  |we|a=1|a-b\n"},

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +34,9 @@ func TestScript(t *testing.T) {
 			r := rig.New(e.T().(testing.TB), e.WorkDir+"/.tare")
 			e.Values[rigKey{}] = r
 			e.Defer(func() {
+				if e.T().(testing.TB).Failed() {
+					removeAll(r)
+				}
 				for _, l := range r.Finish() {
 					e.T().(testing.TB).Errorf("left: %s", l)
 				}
@@ -74,6 +78,19 @@ func TestScript(t *testing.T) {
 			"empty": func(ts *testscript.TestScript, _ bool, _ []string) { empty(ts) },
 		},
 	})
+}
+
+// removeAll takes away what a script that failed has left running.
+func removeAll(r *rig.Rig) {
+	tare := func(args ...string) string {
+		cmd := exec.Command(r.Bin+"/tare", args...)
+		cmd.Env = append(os.Environ(), r.Env()...)
+		out, _ := cmd.Output() // what is left is reported
+		return string(out)
+	}
+	for id := range strings.FieldsSeq(tare("ps", "-aq", "--no-trunc")) {
+		tare("rm", "-f", id)
+	}
 }
 
 func code(ts *testscript.TestScript, args []string) int {

@@ -101,6 +101,7 @@ func (k *keeper) handOver() int {
 		k.end.LogErr = int(k.logErr)
 		k.note()
 	}
+	k.listenLast()
 	k.farewell()
 	if k.final {
 		return 0
@@ -110,6 +111,27 @@ func (k *keeper) handOver() int {
 	}
 	_ = unix.Exec(k.Tare, k.helper("mend"), nil)
 	return 125 // the next command does it
+}
+
+// listenLast takes what has been sent before the end: a last wish counts, and
+// who has just connected wants to know.
+func (k *keeper) listenLast() {
+	for before := -1; before < len(k.clients); {
+		before = len(k.clients)
+		k.accept()
+	}
+	for i := range k.clients {
+		for c := &k.clients[i]; !c.gone; {
+			n, _, err := unix.Recvfrom(c.fd, k.request[:], unix.MSG_DONTWAIT)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil || n <= 0 {
+				break
+			}
+			k.handle(c, wire.Kind(k.request[0]), k.request[1:n])
+		}
+	}
 }
 
 // helper are the arguments of tare as the engine's helper.

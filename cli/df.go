@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tare-engine/tare/engine"
+	"github.com/tare-engine/tare/fault"
+)
+
+func dfCommand() Command {
+	return Command{
+		Name: "system df", Short: "Show what takes up space on the disk",
+		Flags: dfFlags, Complete: CompleteNothing,
+		New: func() Action { return &dfAction{} },
+	}
+}
+
+var dfFlags = []Flag{
+	{Name: "format", Value: "string", Usage: "Format of the output: table, json or a template of {{.Name}}"},
+	{Name: "verbose", Short: 'v', Usage: "Show each image and container"},
+}
+
+type dfAction struct {
+	format  string
+	verbose bool
+}
+
+func (d *dfAction) Set(flag, v string) error {
+	if flag == "verbose" {
+		return SetBool(&d.verbose, v)
+	}
+	d.format = v
+	return nil
+}
+
+func (d *dfAction) Run(ctx context.Context, app *App, _ []string) (int, error) {
+	if d.verbose && d.format != "" && d.format != "json" {
+		return exitUsage, fault.New(fault.Invalid, "the verbose and the format option conflict, except for json")
+	}
+	e, err := app.Engine()
+	if err != nil {
+		return 0, err
+	}
+	u, err := e.DiskUsage(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var text string
+	switch {
+	case d.verbose && d.format == "json":
+		var b []byte
+		b, err = compactJSON(u)
+		text = string(b) + "\n"
+	case d.verbose:
+		text, err = dfDetails(app, u, time.Now())
+	default:
+		text, err = app.Render(d.format, []string{"TYPE", "Type", "TOTAL", "TotalCount", "ACTIVE", "Active", "SIZE", "Size", "RECLAIMABLE", "Reclaimable"}, dfRows(u))
+	}
+	if err != nil {
+		return 0, err
+	}
+	app.Print(text)
+	return 0, nil
+}
+
+func dfRows(u *engine.DiskUsage) [][]Cell {
+	row := func(kind string, total, active int, bytes, free int64) []Cell {
+		reclaim := Size(free)
+		if bytes > 0 {
+			reclaim += " (" + strconv.FormatInt(free*100/bytes, 10) + "%)"
+		}
+		return []Cell{
+			{"Active", strconv.Itoa(active)},
+			{"Reclaimable", reclaim},
+			{"Size", Size(bytes)},
+			{"TotalCount", strconv.Itoa(total)},
+			{"Type", kind},
+		}
+	}
+	return [][]Cell{
+		row("Images", len(u.Images), u.ImagesActive, u.LayersSize, u.ImagesReclaim),
+		row("Containers", len(u.Containers), u.ContainersActive, u.ContainersSize, u.ContainersReclaim),
+		row("Local Volumes", 0, 0, 0, 0),
+		row("Build Cache", 0, 0, 0, 0),
+	}
+}
+
+func dfDetails(app *App, u *engine.DiskUsage, now time.Time) (string, error) {
+	var images, containers [][]Cell
+	for i := range u.Images {
+		m := &u.Images[i]
+		images = append(images, append(imageRow(&m.ImageSummary, false, now),
+			Cell{"SharedSize", Size(m.SharedSize)}, Cell{"UniqueSize", Size(m.UniqueSize)}, Cell{"Containers", strconv.Itoa(m.Containers)}))
+	}
+	for i := range u.Containers {
+		c := &u.Containers[i]
+		row := containerRow(c, false, now)
+		for j := range row {
+			if row[j].Name == "Size" {
+				row[j].Value = Size(c.SizeRw)
+			}
+		}
+		containers = append(containers, row)
+	}
+	var b strings.Builder
+	for i, part := range []struct {
+		title   string
+		columns []string
+		rows    [][]Cell
+	}{
+		{"Images", []string{"REPOSITORY", "Repository", "TAG", "Tag", "IMAGE ID", "ID", "CREATED", "CreatedSince", "SIZE", "Size", "SHARED SIZE", "SharedSize", "UNIQUE SIZE", "UniqueSize", "CONTAINERS", "Containers"}, images},
+		{"Containers", []string{"CONTAINER ID", "ID", "IMAGE", "Image", "COMMAND", "Command", "LOCAL VOLUMES", "LocalVolumes", "SIZE", "Size", "CREATED", "RunningFor", "STATUS", "Status", "NAMES", "Names"}, containers},
+		{"Local Volumes", []string{"VOLUME NAME", "Name", "LINKS", "Links", "SIZE", "Size"}, nil},
+	} {
+		text, err := app.Render("table", part.columns, part.rows)
+		if err != nil {
+			return "", err
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(part.title + " space usage:\n\n" + text)
+	}
+	return b.String(), nil
+}
+
+func systemPruneCommand() Command {
+	return Command{
+		Name: "system prune", Short: "Remove containers that do not run, and images that nothing uses",
+		Flags: systemPruneFlags, Complete: CompleteNothing,
+		New: func() Action { return &systemPruneAction{} },
+	}
+}
+
+var systemPruneFlags = []Flag{
+	{Name: "all", Short: 'a', Usage: "Remove all images that no container uses, not just those without a name"},
+	{Name: "filter", Value: "filter", Usage: "Remove only what matches: until (a time, or 24h for older than that) or label (label!=key)"},
+	{Name: "force", Short: 'f', Usage: "Do not ask"},
+	{Name: "volumes", Usage: "Remove anonymous volumes too (there are none yet)"},
+}
+
+type systemPruneAction struct {
+	pruneAction
+	all, volumes bool
+}
+
+func (s *systemPruneAction) Set(flag, v string) error {
+	switch flag {
+	case "all":
+		return SetBool(&s.all, v)
+	case "volumes":
+		return SetBool(&s.volumes, v)
+	}
+	return s.pruneAction.Set(flag, v)
+}
+
+func (s *systemPruneAction) Run(ctx context.Context, app *App, _ []string) (int, error) {
+	which := "dangling images"
+	if s.all {
+		which = "images without at least one container associated to them"
+	}
+	if !s.force && !app.confirm("WARNING! This will remove:\n  - all stopped containers\n  - all "+which+"\n\nAre you sure you want to continue? [y/N] ") {
+		app.Print("Total reclaimed space: 0B\n")
+		return 0, nil
+	}
+	e, err := app.Engine()
+	if err != nil {
+		return 0, err
+	}
+	containers, err := e.Containers.Prune(ctx, s.o)
+	text := prunedText("Deleted Containers", containers.IDs)
+	if err != nil {
+		app.Print(text)
+		return 0, err
+	}
+	o := engine.ImagePruneOptions{All: s.all, Filters: s.o.Filters, Until: func(string) (time.Time, error) { return s.o.Until, nil }}
+	if !s.o.Until.IsZero() {
+		o.Filters = engine.Filters{"until": {"given"}}
+		maps.Copy(o.Filters, s.o.Filters)
+	}
+	images, err := e.Images.Prune(ctx, o)
+	var lines []string
+	for _, m := range images.Removed {
+		if m.Untagged != "" {
+			lines = append(lines, "untagged: "+m.Untagged)
+		}
+		if m.Deleted != "" {
+			lines = append(lines, "deleted: "+m.Deleted)
+		}
+	}
+	bytes := containers.Bytes + images.Bytes
+	app.Print(text + prunedText("Deleted Images", lines) + "Total reclaimed space: " + Size(bytes) + "\n")
+	return 0, err
+}
