@@ -171,31 +171,12 @@ func (s *systemPruneAction) Run(ctx context.Context, app *App, _ []string) (int,
 	if err != nil {
 		return 0, err
 	}
-<<<<<<< HEAD
-	before, err := e.DiskUsage(ctx)
-	if err != nil {
-		return 0, err
-	}
-=======
->>>>>>> a24abeb (all: bring back what two squashed commits took away)
 	containers, err := e.Containers.Prune(ctx, s.o)
 	text := prunedText("Deleted Containers", containers.IDs)
 	if err != nil {
 		app.Print(text)
 		return 0, err
 	}
-<<<<<<< HEAD
-	o := engine.ImagePruneOptions{All: s.all, Filters: maps.Clone(s.o.Filters)}
-	if !s.o.Until.IsZero() {
-		o.Until = func(string) (time.Time, error) { return s.o.Until, nil }
-		if err := o.Add("until=" + s.o.Until.Format(time.RFC3339)); err != nil {
-			return 0, err
-		}
-	}
-	removed, err := e.Images.Prune(ctx, o)
-	var lines []string
-	for _, m := range removed.Removed {
-=======
 	o := engine.ImagePruneOptions{All: s.all, Filters: s.o.Filters, Until: func(string) (time.Time, error) { return s.o.Until, nil }}
 	if !s.o.Until.IsZero() {
 		o.Filters = engine.Filters{"until": {"given"}}
@@ -204,7 +185,6 @@ func (s *systemPruneAction) Run(ctx context.Context, app *App, _ []string) (int,
 	images, err := e.Images.Prune(ctx, o)
 	var lines []string
 	for _, m := range images.Removed {
->>>>>>> a24abeb (all: bring back what two squashed commits took away)
 		if m.Untagged != "" {
 			lines = append(lines, "untagged: "+m.Untagged)
 		}
@@ -212,14 +192,7 @@ func (s *systemPruneAction) Run(ctx context.Context, app *App, _ []string) (int,
 			lines = append(lines, "deleted: "+m.Deleted)
 		}
 	}
-<<<<<<< HEAD
-	bytes := containers.Bytes
-	if after, uerr := e.DiskUsage(ctx); uerr == nil {
-		bytes += before.LayersSize - after.LayersSize
-	}
-=======
 	bytes := containers.Bytes + images.Bytes
->>>>>>> a24abeb (all: bring back what two squashed commits took away)
 	app.Print(text + prunedText("Deleted Images", lines) + "Total reclaimed space: " + Size(bytes) + "\n")
 	return 0, err
 }

@@ -144,14 +144,9 @@ func (p *imagePruneAction) Run(ctx context.Context, app *App, _ []string) (int, 
 	if p.o.All {
 		what = "all images without at least one container associated to them"
 	}
-<<<<<<< HEAD
-	if ok, err := app.confirmRemoval(p.force, "WARNING! This will remove "+what+"."); err != nil || !ok {
-		return 0, err
-=======
 	if !p.force && !app.confirm("WARNING! This will remove "+what+".\nAre you sure you want to continue? [y/N] ") {
 		app.Print("Total reclaimed space: 0B\n")
 		return 0, nil
->>>>>>> a24abeb (all: bring back what two squashed commits took away)
 	}
 	e, err := app.Engine()
 	if err != nil {
@@ -180,23 +175,6 @@ func (p *imagePruneAction) Run(ctx context.Context, app *App, _ []string) (int, 
 	return 0, nil
 }
 
-<<<<<<< HEAD
-// confirmRemoval asks whether to go on, unless force says so.
-func (app *App) confirmRemoval(force bool, warning string) (bool, error) {
-	if force {
-		return true, nil
-	}
-	app.Print(warning + "\nAre you sure you want to continue? [y/N] ")
-	line, err := bufio.NewReader(app.Stdin).ReadString('\n')
-	if err != nil && line == "" {
-		app.Print("\n")
-		return false, fault.WithHint(fault.New(fault.Invalid, "nobody has answered"), "use --force")
-	}
-	return strings.EqualFold(strings.TrimSpace(line), "y") || strings.EqualFold(strings.TrimSpace(line), "yes"), nil
-}
-
-=======
->>>>>>> a24abeb (all: bring back what two squashed commits took away)
 func imageDiffCommand() Command {
 	return Command{
 		Name: "image diff", Args: "IMAGE [OTHER]", Short: "Show what an image changes in the files of the one below, or what differs in another",
