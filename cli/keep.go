@@ -24,16 +24,19 @@ func keepCommand() Command {
 
 var keepFlags = []Flag{
 	{Name: "config", Value: "fd", Usage: "Descriptor of the configuration"},
+	{Name: "fds", Value: "count", Usage: "Descriptors from 3 on that are for the container"},
 	{Name: "report", Value: "fd", Usage: "Descriptor of the caller's socket"},
 	{Name: "want", Value: "bits", Usage: "What the caller attaches to"},
 }
 
-type keepAction struct{ report, config, want int64 }
+type keepAction struct{ report, config, want, fds int64 }
 
 func (k *keepAction) Set(flag, v string) error {
 	switch flag {
 	case "config":
 		return SetInt(&k.config, v)
+	case "fds":
+		return SetInt(&k.fds, v)
 	case "report":
 		return SetInt(&k.report, v)
 	default:
@@ -61,9 +64,9 @@ func (k *keepAction) Run(ctx context.Context, app *App, args []string) (int, err
 		if err != nil {
 			return engine.ExitEngine, err
 		}
-		return k.told(e.Containers.StartKept(ctx, cfg, "", int(k.report), int(k.want), warn))
+		return k.told(e.Containers.StartKept(ctx, cfg, "", int(k.report), int(k.want), int(k.fds), warn))
 	case "start", "retry":
-		return k.told(e.Containers.StartKept(ctx, nil, id, int(k.report), int(k.want), warn))
+		return k.told(e.Containers.StartKept(ctx, nil, id, int(k.report), int(k.want), int(k.fds), warn))
 	case "mend":
 		return 0, e.Containers.Mend(id)
 	}

@@ -32,6 +32,10 @@ type ComposeInput struct {
 	// with the host's network only.
 	Resolv, Hosts []byte
 
+	// Shared are the namespaces of other containers that are joined: the path
+	// by the option, "network", "ipc" or "pid".
+	Shared map[string]string
+
 	// Devices answers --device and the like: the node at an absolute host path,
 	// or all nodes below a directory. Links are followed at the path itself and
 	// not below it.
@@ -100,7 +104,7 @@ func Compose(in *ComposeInput) (*Composed, error) {
 	if err := checkSupported(c, in.Facts); err != nil {
 		return nil, err
 	}
-	m, err := namespaceModes(c)
+	m, err := namespaceModes(in)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func TestComposeErrors(t *testing.T) {
 			h.Sysctls = map[string]string{"kernel.hostname": "x"}
 		}},
 		{"network bridge: networks are not supported yet", fault.Unsupported, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.NetworkMode = "bridge" }},
-		{"--network container:web: sharing the namespace of a container is not supported yet", fault.Unsupported, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.NetworkMode = "container:web" }},
+		{"--network container:web: the namespace of a container cannot be shared", fault.Unsupported, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.NetworkMode = "container:web" }},
 		{`--pid: invalid mode "nope"`, fault.Invalid, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.PidMode = "nope" }},
 		{"the path of a namespace must be absolute", fault.Invalid, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.IpcMode = "ns:x" }},
 		{"conflicting options: hostname and the UTS mode", fault.Invalid, func(_ *ComposeInput, c *ContainerConfig, h *HostConfig) { h.UTSMode, c.Hostname = "host", "x" }},

@@ -35,7 +35,7 @@ func namespaceMode(option, mode string, words ...string) (nsMode, error) {
 		}
 	}
 	if strings.HasPrefix(mode, "container:") {
-		return nsMode{}, fault.New(fault.Unsupported, "--%s %s: sharing the namespace of a container is not supported yet", option, mode)
+		return nsMode{}, fault.New(fault.Unsupported, "--%s %s: the namespace of a container cannot be shared", option, mode)
 	}
 	return nsMode{}, fault.New(fault.Invalid, "--%s: invalid mode %q", option, mode)
 }
@@ -52,8 +52,8 @@ type modes struct {
 	net, ipc, pid, uts, cgroup, user nsMode
 }
 
-func namespaceModes(c *ContainerConfig) (m modes, err error) {
-	h := &c.HostConfig
+func namespaceModes(in *ComposeInput) (m modes, err error) {
+	h := &in.Config.HostConfig
 	for _, n := range [...]struct {
 		to     *nsMode
 		option string
@@ -69,6 +69,10 @@ func namespaceModes(c *ContainerConfig) (m modes, err error) {
 	} {
 		if n.option == "network" && !networkKnown(n.mode) {
 			return m, fault.WithHint(fault.New(fault.Unsupported, "network %s: networks are not supported yet", n.mode), "use --network none or host")
+		}
+		if path, shared := in.Shared[n.option]; shared {
+			*n.to = nsMode{path: path, word: "container"}
+			continue
 		}
 		if *n.to, err = namespaceMode(n.option, n.mode, n.words...); err != nil {
 			return m, err

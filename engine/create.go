@@ -69,6 +69,9 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 	if d.image != nil {
 		in.Image = &d.image.Config
 	}
+	if in.Shared, err = e.shared(c); err != nil {
+		return nil, err
+	}
 	if c.HostConfig.NetworkMode == "host" {
 		in.Resolv, in.Hosts = readSmall(os.Open("/etc/resolv.conf")), readSmall(os.Open("/etc/hosts"))
 	}

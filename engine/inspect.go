@@ -59,7 +59,7 @@ func (cs *Containers) Inspect(_ context.Context, ref string, size bool) (*Contai
 func containerInfo(r *state.Record, s *ContainerSummary, c *ContainerConfig, img *image.Image, defaults *specs.Linux) *ContainerInfo {
 	info := &ContainerInfo{
 		ID: r.ID, Created: stamp(r.Created), Args: []string{}, Image: r.ImageID, Name: "/" + r.Name,
-		Driver: storageDriver, Platform: "linux",
+		Driver: storageDriver, Platform: "linux", RestartCount: r.Restarts,
 		State: ContainerState{
 			Status: s.Status, Paused: s.Status == StatusPaused, Restarting: s.Status == StatusRestarting,
 			Running:   s.Status == StatusRunning || s.Status == StatusPaused || s.Status == StatusRestarting,

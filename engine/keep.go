@@ -22,6 +22,7 @@ type kept struct {
 	report int    // the caller's end of a socket, or -1
 	ends   [3]int // the container's ends of its streams
 	want   int    // what the caller attaches to: wire.Want bits
+	fds    int    // descriptors from 3 on that are for the container
 }
 
 func newKept(e *Engine, report, want int) *kept {
@@ -91,25 +92,35 @@ func fifo(path string, theirs, ours, uid int) (their, our int, err error) {
 	return their, our, nil
 }
 
-// listen binds the keeper's socket. The address goes through /proc: a path
-// has at most 108 bytes there.
+// listen makes the keeper's socket.
 func listen(dir string) (int, error) {
+	fd, err := bindSocket(dir, "sock", unix.SOCK_SEQPACKET)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Listen(fd, 16); err != nil {
+		_ = unix.Close(fd)
+		return -1, fault.New(fault.KindOf(err), "listen on %s/sock: %w", dir, err)
+	}
+	return fd, nil
+}
+
+// bindSocket makes a unix socket in dir, in the place of an earlier one. The
+// address goes through /proc: a path has at most 108 bytes there.
+func bindSocket(dir, name string, kind int) (int, error) {
 	d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
 	defer func() { _ = unix.Close(d) }()
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, err
 	}
-	_ = unix.Unlinkat(d, "sock", 0) // of the keeper before
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: sockPath(d)}); err == nil {
-		err = unix.Listen(fd, 16)
-	}
-	if err != nil {
+	_ = unix.Unlinkat(d, name, 0)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(d) + "/" + name}); err != nil {
 		_ = unix.Close(fd)
-		return -1, fault.New(fault.KindOf(err), "listen on %s/sock: %w", dir, err)
+		return -1, fault.New(fault.KindOf(err), "bind %s/%s: %w", dir, name, err)
 	}
 	return fd, nil
 }
@@ -127,7 +138,7 @@ func (k *kept) closeEnds() {
 
 func (k *kept) close() {
 	k.closeEnds()
-	for _, fd := range []*int{&k.keeper.In, &k.keeper.Out, &k.keeper.Err, &k.keeper.Pty, &k.keeper.Listen} {
+	for _, fd := range []*int{&k.keeper.In, &k.keeper.Out, &k.keeper.Err, &k.keeper.Pty, &k.keeper.Listen, &k.keeper.Notify} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)
 		}

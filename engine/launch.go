@@ -32,6 +32,9 @@ type LaunchOptions struct {
 
 // Launch creates and starts a container that has a keeper.
 func (cs *Containers) Launch(ctx context.Context, cfg *ContainerConfig, o *LaunchOptions) (*Launched, int, error) {
+	if err := cs.e.startRequired(ctx, cfg); err != nil {
+		return nil, ExitEngine, err
+	}
 	file, err := memfile(appendContainerConfig(make([]byte, 0, 4096), cfg))
 	if err != nil {
 		return nil, ExitEngine, err
@@ -77,6 +80,9 @@ func (cs *Containers) Start(ctx context.Context, ref string, o *LaunchOptions) (
 	if o.Attach == nil && st.Running() {
 		return &Launched{ID: id}, e.mendNow(id)
 	}
+	if err := e.startRequired(ctx, c); err != nil {
+		return nil, err
+	}
 	l, _, err := e.launch(ctx, c.Tty, o, -1, "start", id)
 	if fault.KindOf(err) == fault.Exists {
 		return &Launched{ID: id, e: e, tty: c.Tty}, nil
@@ -106,10 +112,11 @@ func (e *Engine) launch(_ context.Context, tty bool, o *LaunchOptions, config in
 	}
 	defer func() { _ = null.Close() }()
 	files := []uintptr{null.Fd(), null.Fd(), 2}
-	for i := range listenFDs() {
+	fds := listenFDs()
+	for i := range fds {
 		files = append(files, uintptr(3+i))
 	}
-	args = append(args, "--report", itoa(len(files)), "--want", itoa(int(w)))
+	args = append(args, "--report", itoa(len(files)), "--want", itoa(int(w)), "--fds", itoa(fds))
 	files = append(files, uintptr(pair[1]))
 	if config >= 0 {
 		args = append(args, "--config", itoa(len(files)))

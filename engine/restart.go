@@ -62,12 +62,13 @@ func (p RestartPolicy) wants(r *state.Record) bool {
 }
 
 // atBoot reports whether a container that looked like r when the machine went
-// down is started when it comes up: with always also one that was stopped.
+// down is started when it comes up: with always also one that was stopped, as
+// Docker does when its daemon starts.
 func (p RestartPolicy) atBoot(r *state.Record) bool {
-	if p.Name == RestartAlways {
-		return r.Proc.Pid != 0
+	if r.Proc.Pid == 0 {
+		return false // never started
 	}
-	return r.Proc.Pid != 0 && p.wants(r)
+	return p.Name == RestartAlways || p.Name == RestartUnlessStopped && !r.StopRequested
 }
 
 // backoff is the wait before the next start, after a run of the given length

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/monitor"
 	tareruntime "github.com/tare-engine/tare/runtime"
 	"github.com/tare-engine/tare/spec"
@@ -41,6 +42,7 @@ func (cs *Containers) Run(ctx context.Context, cfg *ContainerConfig, o *RunOptio
 		return ExitEngine, err
 	}
 	d.runtime.NetNS = netns
+	d.passFDs(listenFDs())
 	warn := func(text string) {
 		if o.Warn != nil {
 			o.Warn(text)
@@ -381,6 +383,9 @@ func (r *run) finish() (int, error) {
 	}
 	if r.streams != nil {
 		r.streams.Wait()
+		if oerr := r.streams.Err(); oerr != nil {
+			err = errors.Join(err, fault.New(fault.KindOf(oerr), "output was lost: %w", oerr))
+		}
 	}
 	if werr != nil {
 		return ExitEngine, werr

@@ -60,10 +60,12 @@ func (cs *Containers) Create(ctx context.Context, cfg *ContainerConfig, o *RunOp
 // StartKept is the starter's part of a start: it creates and starts the
 // container of cfg, or with a nil cfg starts the one of id, tells the caller
 // over the socket report, and becomes its keeper. It returns only on error,
-// which the caller has been told of. want is what the caller attaches to.
-func (cs *Containers) StartKept(ctx context.Context, cfg *ContainerConfig, id string, report, want int, warn func(string)) error {
+// which the caller has been told of. want is what the caller attaches to; fds
+// is how many descriptors from 3 on are for the container.
+func (cs *Containers) StartKept(ctx context.Context, cfg *ContainerConfig, id string, report, want, fds int, warn func(string)) error {
 	e := cs.e
 	k := newKept(e, report, want)
+	k.fds = fds
 	err := e.startKept(ctx, k, cfg, id, warn)
 	if err != nil {
 		f := wire.Failure{Code: exitCode(err), Kind: uint8(fault.KindOf(err)), Hint: fault.HintOf(err), Text: err.Error()}
@@ -137,7 +139,7 @@ func (e *Engine) startAgain(ctx context.Context, k *kept, id string, o *RunOptio
 	if st.Running() {
 		return fault.New(fault.Exists, "container is running") // as good as started
 	}
-	if st == state.Exited && rec.Unsettled(st) {
+	if st == state.Exited && rec.Monitor.Pid != 0 {
 		rec.StopRequested = true // what starts it is this command
 		if _, err := e.settle(rec, state.Proc{}); err != nil {
 			return err
@@ -164,9 +166,6 @@ func (e *Engine) prepareAgain(ctx context.Context, k *kept, rec *state.Record, o
 		return nil, err
 	}
 	c.Name = rec.Name
-	if err := e.startRequired(ctx, c); err != nil {
-		return nil, err
-	}
 	d, err := e.draft(ctx, rec.ID, c)
 	if err != nil {
 		return nil, err
@@ -227,6 +226,11 @@ func (r *run) connectKept() error {
 		return err
 	}
 	r.kept.logTo(&log)
+	if err := r.kept.notifies(r.d, int(uid)); err != nil {
+		r.kept.close()
+		return err
+	}
+	r.d.passFDs(r.kept.fds)
 	rt := &r.d.runtime
 	rt.Stdin, rt.Stdout, rt.Stderr = r.kept.ends[0], r.kept.ends[1], r.kept.ends[2]
 	return nil

@@ -405,12 +405,18 @@ func (e *Engine) group(r *state.Record) (*cgroupfs.Group, error) {
 
 // Restart stops a container, if it runs, and starts it.
 func (cs *Containers) Restart(ctx context.Context, ref string, o StopOptions) error {
-	id, err := cs.stop(ctx, ref, o, "stop")
+	id, err := cs.e.state.Find(ref)
 	if err != nil {
 		return err
 	}
 	r, err := cs.e.state.Get(id)
 	if err != nil {
+		return err
+	}
+	if r.Remove {
+		return fault.New(fault.Conflict, "container is removed when it stops (--rm)")
+	}
+	if _, err := cs.stop(ctx, id, o, "stop"); err != nil {
 		return err
 	}
 	if _, err = cs.Start(ctx, id, &LaunchOptions{}); err != nil {

@@ -14,6 +14,9 @@ var forwarded = []unix.Signal{
 	unix.SIGALRM, unix.SIGCONT, unix.SIGIO, unix.SIGVTALRM, unix.SIGXCPU, unix.SIGXFSZ, unix.SIGPWR,
 }
 
+// The real-time signals: 32 and 33 are the C library's.
+const firstRT, lastRT = unix.Signal(34), unix.Signal(64)
+
 // ending are the signals that may end this process before the container when
 // none are forwarded. A terminal must not stay raw then.
 var ending = []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM}
@@ -31,6 +34,9 @@ func Catch(forward, tty bool) (*Signals, error) {
 	switch {
 	case forward:
 		list = append(list, forwarded...)
+		for sig := firstRT; sig <= lastRT; sig++ {
+			list = append(list, sig)
+		}
 	case tty:
 		list = append(list, ending...)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,7 @@ type Streams struct {
 	stdin   copier     // not waited for: it may sit in a read for ever
 	outputs []copier
 	wg      sync.WaitGroup
+	failed  atomic.Pointer[error]
 }
 
 type copier struct {
@@ -186,8 +188,11 @@ func (s *Streams) Started() {
 	}
 	for _, c := range s.outputs {
 		s.wg.Go(func() {
-			if _, err := io.Copy(c.to, c.from); errors.Is(err, os.ErrDeadlineExceeded) {
+			_, err := io.Copy(c.to, c.from)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				c.rest()
+			} else if err != nil && !errors.Is(err, unix.EPIPE) {
+				s.failed.CompareAndSwap(nil, &err)
 			}
 			// Our reader is gone, or the disk is full: the container gets
 			// EPIPE instead of waiting in a full pipe for ever.
@@ -200,6 +205,15 @@ func (s *Streams) Started() {
 func (s *Streams) Wait() {
 	s.wg.Wait()
 	s.Close()
+}
+
+// Err tells why output was lost on its way to the caller's files: the disk is
+// full, say. A reader that went away is no error. Call it after Wait.
+func (s *Streams) Err() error {
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Close closes our pipes.

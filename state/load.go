@@ -58,7 +58,7 @@ func (s *Store) look(r *Record) (st Status, sure bool) {
 	switch {
 	case r.Removing:
 		return Removing, true
-	case r.Exited && !r.RestartAt.IsZero():
+	case r.Exited && !r.RestartAt.IsZero() && r.Monitor.Boot == BootID():
 		return Restarting, true
 	case r.Exited:
 		return Exited, true
@@ -84,8 +84,12 @@ func (r *Record) unseen() {
 }
 
 // Unsettled reports whether a container with status st, as Load has it, wants
-// somebody to see to it, because whoever was to do it has been killed.
+// somebody to see to it, because whoever was to do it has been killed. What
+// the machine took down with it waits for somebody to start it.
 func (r *Record) Unsettled(st Status) bool {
+	if r.Monitor.Pid != 0 && r.Monitor.Boot != BootID() {
+		return false
+	}
 	switch st {
 	case Created, Dead:
 		return false
