@@ -3,19 +3,17 @@ package oci
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// Version is tare's version; a release build sets it with -ldflags -X.
+var Version = "0.1.0-dev"
+
 // printVersion prints what runc does: engines read the lines.
 func (a *App) printVersion() error {
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	_, err := fmt.Fprintf(a.Stdout, "tare-oci version %s\nspec: %s\ngo: %s\n", version, specs.Version, runtime.Version())
+	_, err := fmt.Fprintf(a.Stdout, "tare-oci version %s\nspec: %s\ngo: %s\n", Version, specs.Version, runtime.Version())
 	return err
 }
 
@@ -56,20 +54,24 @@ func (a *App) printCommandHelp(c *command, f *flags) error {
 // print writes the flags as a table.
 func (f *flags) print(b *strings.Builder) {
 	for _, h := range f.help {
-		left := "  "
-		for i, n := range strings.Split(h.names, ",") {
-			if i > 0 {
-				left += ", "
-			}
-			if len(n) == 1 {
-				left += "-" + n
-			} else {
-				left += "--" + n
-			}
-		}
-		if h.value != "" {
-			left += " " + strings.ToUpper(h.value)
-		}
-		fmt.Fprintf(b, "%-30s %s\n", left, h.usage)
+		fmt.Fprintf(b, "  %-28s %s\n", h.left(), h.usage)
 	}
+}
+
+// left is how a flag is written: "--bundle, -b DIR".
+func (h *flagHelp) left() string {
+	var b strings.Builder
+	for n := range strings.SplitSeq(h.names, ",") {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		if b.WriteByte('-'); len(n) > 1 {
+			b.WriteByte('-')
+		}
+		b.WriteString(n)
+	}
+	if h.value != "" {
+		b.WriteString(" " + strings.ToUpper(h.value))
+	}
+	return b.String()
 }

@@ -348,3 +348,30 @@ func TestExec(t *testing.T) {
 		t.Errorf("-t: %q", out)
 	}
 }
+
+// TestHelp: every command has a help text and a page, and no flag twice.
+func TestHelp(t *testing.T) {
+	dir := t.TempDir()
+	must(t, Man(dir, time.Unix(0, 0)))
+	page, err := os.ReadFile(dir + "/tare-oci.1")
+	must(t, err)
+	for _, c := range commands() {
+		if !strings.Contains(string(page), "\n.SS "+c.name) {
+			t.Errorf("the manual page lacks %s", c.name)
+		}
+	}
+	for _, args := range [][]string{{"--help"}, {"help"}, {"help", "create"}, {"exec", "-h"}, {"--version"}} {
+		out, err := os.Create(dir + "/out")
+		must(t, err)
+		a := New()
+		a.Stdout, a.Stderr = out, out
+		if code := a.Main(args); code != 0 {
+			t.Errorf("%s: exit code %d", args, code)
+		}
+		b, err := os.ReadFile(dir + "/out")
+		must(t, err)
+		if len(b) < 20 {
+			t.Errorf("%s: %q", args, b)
+		}
+	}
+}

@@ -6,6 +6,7 @@ package cold
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/tare-engine/tare/cli"
 	"github.com/tare-engine/tare/cli/complete"
 	"github.com/tare-engine/tare/engine"
+	"github.com/tare-engine/tare/oci"
 )
 
 // Action makes the action of a command, or nil.
@@ -96,7 +98,7 @@ type man struct{}
 func (man) Set(string, string) error { return nil }
 
 func (man) Run(_ context.Context, _ *cli.App, args []string) (int, error) {
-	return 0, complete.Man(args[0], sourceDate())
+	return 0, errors.Join(complete.Man(args[0], sourceDate()), oci.Man(args[0], sourceDate()))
 }
 
 // sourceDate is SOURCE_DATE_EPOCH, or the beginning of time.

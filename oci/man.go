@@ -1,0 +1,41 @@
+package oci
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tare-engine/tare/fsatomic"
+)
+
+// Man writes the manual page, section 1, into a directory that exists. The
+// date is not today's, so that a build can be repeated.
+func Man(dir string, date time.Time) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, ".TH TARE-OCI 1 %q tare tare\n", date.Format("January 2006"))
+	b.WriteString(".SH NAME\ntare-oci \\- run containers of OCI bundles, with the command line of runc\n" +
+		".SH SYNOPSIS\n.B tare-oci\n[OPTIONS] COMMAND [ARGUMENTS]\n.SH OPTIONS\n")
+	f := newFlags("")
+	New().globals(f)
+	f.man(&b)
+	b.WriteString(".SH COMMANDS\n")
+	for _, c := range commands() {
+		fmt.Fprintf(&b, ".SS %s\n", roff(strings.TrimSpace(c.name+" [OPTIONS] "+c.args)))
+		b.WriteString(roff(c.short) + ".\n")
+		f := newFlags(c.name)
+		c.new(f)
+		f.man(&b)
+	}
+	b.WriteString(".SH EXIT STATUS\n1 for an error, 255 for an exec that did not happen, else that of the container's program.\n" +
+		".SH SEE ALSO\n.BR tare (1),\nhttps://github.com/opencontainers/runtime-spec\n")
+	return fsatomic.WriteFile(dir+"/tare-oci.1", []byte(b.String()), 0o644, fsatomic.Volatile)
+}
+
+// man writes the flags as a list.
+func (f *flags) man(b *strings.Builder) {
+	for _, h := range f.help {
+		fmt.Fprintf(b, ".TP\n.B %s\n%s\n", roff(h.left()), roff(h.usage))
+	}
+}
+
+func roff(s string) string { return strings.NewReplacer(`\`, `\\`, "-", `\-`).Replace(s) }
