@@ -15,8 +15,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func ptr[T any](v T) *T { return &v }
 
-// everything asks for each limit that the spec knows and one that it has
-// deprecated (kernel memory), which is ignored.
+// everything asks for each limit that the spec knows, also one that it has
+// deprecated (kernel memory).
 func everything() *specs.LinuxResources {
 	dev := specs.LinuxBlockIODevice{Major: 8, Minor: 16}
 	weight := specs.LinuxWeightDevice{Weight: ptr(uint16(500)), LeafWeight: ptr(uint16(30))}
@@ -156,7 +156,7 @@ func TestValues(t *testing.T) {
 		{"swap below limit", mem(specs.LinuxMemory{Limit: ptr(m), Swap: ptr(m - 1)}), "set memory.swap 67108863: below the memory limit 67108864", "set memory.swap 67108863: below the memory limit 67108864"},
 		{"negative", mem(specs.LinuxMemory{Limit: ptr(int64(-2))}), "set memory.limit -2: must be -1 or more", "set memory.limit -2: must be -1 or more"},
 		{"swappiness 0", mem(specs.LinuxMemory{Swappiness: ptr(uint64(0))}), "memory.swappiness 0", "-memory.swappiness"},
-		{"kernel memory is ignored", mem(specs.LinuxMemory{Kernel: ptr(m)}), "", ""}, //nolint:staticcheck // old configurations have it
+		{"kernel memory", mem(specs.LinuxMemory{Kernel: ptr(m)}), "-memory.kernel", "-memory.kernel"}, //nolint:staticcheck // old configurations have it
 		{"oom killer stays on", mem(specs.LinuxMemory{DisableOOMKiller: ptr(false), UseHierarchy: ptr(true)}), "", ""},
 		{"oom killer off", mem(specs.LinuxMemory{DisableOOMKiller: ptr(true)}), "memory.oom_control 1", "-memory.disableOOMKiller"},
 		{"check is for updates", mem(specs.LinuxMemory{Limit: ptr(m), CheckBeforeUpdate: ptr(true)}), "memory.limit_in_bytes 67108864", "memory.max 67108864"},

@@ -93,6 +93,7 @@ var memoryV1 = []row{
 	{resource: "memory.swappiness", file: "memory.swappiness", value: memSwappiness},
 	{resource: "memory.disableOOMKiller", file: "memory.oom_control", value: memNoOOM},
 	{resource: "memory.useHierarchy", value: memFlat}, // always on since 5.11
+	{resource: "memory.kernel", value: memKernel},     // without effect since 5.4
 	{resource: "memory.oomGroup", value: memOOMGroup},
 }
 
@@ -107,6 +108,7 @@ var memoryV2 = []row{
 	{resource: "memory.swappiness", value: memSwappiness},
 	{resource: "memory.disableOOMKiller", value: memNoOOM},
 	{resource: "memory.useHierarchy", value: memFlat},
+	{resource: "memory.kernel", value: memKernel},
 }
 
 var pids = []row{

@@ -117,6 +117,10 @@ func memSwapV2(in *input) string {
 	return strconv.FormatInt(*in.memory.Swap-*in.memory.Limit, 10)
 }
 
+func memKernel(in *input) string {
+	return nonZero(in.memory.Kernel) //nolint:staticcheck // deprecated, and still in configurations
+}
+
 func memSwappiness(in *input) string {
 	if in.memory.Swappiness == nil {
 		return ""

@@ -76,7 +76,7 @@ func (e *Engine) stoppedView(ctx context.Context, r *state.Record) (*view, error
 	s.Hooks, s.Linux.Seccomp, s.Linux.CgroupsPath, s.Linux.Sysctl = nil, nil, "", nil
 	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths, s.Linux.Devices = nil, nil, nil
 	s.Hostname, s.Domainname = "", ""
-	s.Linux.TimeOffsets = nil
+	s.Linux.TimeOffsets, s.Linux.Resources = nil, nil
 	s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type != specs.MountNamespace && n.Type != specs.UserNamespace
 	})

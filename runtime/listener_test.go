@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -24,6 +25,7 @@ type agent struct {
 	path     string
 	states   chan specs.ContainerProcessState
 	notified atomic.Int32
+	serving  sync.WaitGroup
 }
 
 func startAgent(t *testing.T, path string) *agent {
@@ -41,6 +43,7 @@ func startAgent(t *testing.T, path string) *agent {
 			if err != nil {
 				return
 			}
+			a.serving.Add(1)
 			go a.serve(t, c.(*net.UnixConn))
 		}
 	}()
@@ -48,6 +51,7 @@ func startAgent(t *testing.T, path string) *agent {
 }
 
 func (a *agent) serve(t *testing.T, c *net.UnixConn) {
+	defer a.serving.Done()
 	buf, oob := make([]byte, 64<<10), make([]byte, 64)
 	n, oobn, _, _, err := c.ReadMsgUnix(buf, oob)
 	if err != nil {
@@ -126,7 +130,10 @@ func TestListener(t *testing.T) {
 				names = append(names, "read", "close", "execve", "prctl", "capset", "sendmsg")
 			}
 			var out string
-			noTraces(t, func() { out = sh(t, "mkdir /tmp/x 2>&1; ls /tmp", append(edits, notify(path, names...))...) })
+			noTraces(t, func() {
+				out = sh(t, "mkdir /tmp/x 2>&1; ls /tmp", append(edits, notify(path, names...))...)
+				a.serving.Wait()
+			})
 			if out != "mkdir: can't create directory '/tmp/x': Invalid cross-device link\n" || a.notified.Swap(0) == 0 {
 				t.Errorf("%s: %q", name, out)
 			}

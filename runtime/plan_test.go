@@ -158,6 +158,12 @@ func TestRefused(t *testing.T) {
 		{"vm: not supported on Linux", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
 		{"ociVersion 2.0.0: not supported on Linux", fault.Unsupported, func(c *Config) { c.Spec.Version = "2.0.0" }},
 		{"process.commandLine: not supported on Linux", fault.Unsupported, proc(func(p *specs.Process) { p.CommandLine = "x" })},
+		{"time offsets: the container has no time namespace of its own", fault.Invalid, linux(func(l *specs.Linux) { l.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}} })},
+		{"id mappings: the container has no user namespace", fault.Invalid, linux(func(l *specs.Linux) { l.UIDMappings = maps })},
+		{"pids.limit: the container has no cgroup", fault.Unsupported, func(c *Config) {
+			n := int64(1)
+			c.Spec.Linux.CgroupsPath, c.Spec.Linux.Resources.Pids = "", &specs.LinuxPids{Limit: &n}
+		}},
 		{`namespace "moon": unknown type`, fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = "moon" })},
 		{"namespace uts: given twice", fault.Invalid, linux(func(l *specs.Linux) { l.Namespaces[1].Type = specs.UTSNamespace })},
 		{"namespaces: a container without a mount namespace needs a root directory", fault.Unsupported, func(c *Config) { dropNamespace(c.Spec, specs.MountNamespace) }},

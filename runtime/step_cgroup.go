@@ -16,6 +16,27 @@ const oomGroup = "memory.oomGroup"
 
 func hasCgroup(s *specs.Spec) bool { return s.Linux.CgroupsPath != "" }
 
+func lacksCgroup(s *specs.Spec) bool {
+	return s.Linux.CgroupsPath == "" && s.Linux.Resources != nil
+}
+
+// noCgroupHost refuses limits for a container that has no group to set them
+// on. Device rules are not limits: every configuration has some.
+func noCgroupHost(e *env) error {
+	set, err := cgroup.Compute(cgroup.Layout{}, "/none", e.spec.Linux.Resources, cgroup.Options{})
+	if err != nil {
+		return err
+	}
+	var missing []cgroup.Missing
+	for _, m := range set.Missing {
+		if m.Resource != "devices" {
+			m.Cause = "the container has no cgroup"
+			missing = append(missing, m)
+		}
+	}
+	return e.checkMissing(missing)
+}
+
 // cgroupHost makes the groups and opens what the child joins by: `tasks` of
 // each v1 hierarchy, the directory on v2.
 func cgroupHost(e *env) error {
@@ -114,7 +135,7 @@ func (e *env) checkMissing(missing []cgroup.Missing) error {
 		if m.Resource == oomGroup {
 			continue // our own wish, not the configuration's
 		}
-		if e.cfg.Optional != nil && e.cfg.Optional(m.Resource) {
+		if m.Resource == "memory.kernel" || e.cfg.Optional != nil && e.cfg.Optional(m.Resource) {
 			e.warn(m.String())
 			continue
 		}

@@ -3,6 +3,7 @@ package runtime
 import (
 	"strings"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
 )
 
@@ -25,6 +26,12 @@ func (e *env) unsupported() error {
 		if f.asked {
 			return fault.New(fault.Unsupported, "%s: not supported on Linux", f.field)
 		}
+	}
+	switch l := s.Linux; {
+	case len(l.TimeOffsets) > 0 && !newTimeNS(s) && e.cfg.join == nil:
+		return fault.New(fault.Invalid, "time offsets: the container has no time namespace of its own")
+	case len(l.UIDMappings)+len(l.GIDMappings) > 0 && namespace(s, specs.UserNamespace) == nil:
+		return fault.New(fault.Invalid, "id mappings: the container has no user namespace")
 	}
 	if s.Process.User.Username != "" {
 		e.warn("process.user.username: of Windows only")
