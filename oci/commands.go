@@ -28,6 +28,7 @@ func commands() []command {
 		{"spec", "", 0, 0, false, "write an example of a config.json", newSpec},
 		{"checkpoint", "CONTAINER", 1, 1, false, "write a running container to disk, by CRIU", newCheckpoint},
 		{"restore", "CONTAINER", 1, 1, false, "bring a container back from a checkpoint", newRestore},
+		{"features", "", 0, 0, false, "print what a configuration may ask for, as JSON", newFeatures},
 		{"update", "CONTAINER", 1, 1, false, "change the limits of a container", newUpdate},
 		{"ps", "CONTAINER [PS OPTIONS...]", 1, -1, true, "show the processes of a container", newPs},
 		{"pause", "CONTAINER", 1, 1, false, "stop all processes of a container", newPause},

@@ -166,6 +166,9 @@ func facts() (tareruntime.Facts, host.Facts, error) {
 
 // config turns a bundle into what package runtime takes.
 func (a *App) config(id string, b *bundle, o *createFlags) (*tareruntime.Config, error) {
+	if a.systemd {
+		return nil, fault.New(fault.Unsupported, "--systemd-cgroup: cgroups are made by this runtime itself: use the engine's cgroupfs driver")
+	}
 	f, h, err := facts()
 	if err != nil {
 		return nil, err
