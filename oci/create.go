@@ -120,7 +120,13 @@ func (a *App) make(id string, o *createFlags, split bool) (*made, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.reserve(record(id, b), b.text)
+	rec := record(id, b)
+	if tareruntime.SharesMounts(b.spec) {
+		if rec.HostMount, err = tareruntime.MountID(b.rootfs); err != nil {
+			return nil, err
+		}
+	}
+	c, err := a.reserve(rec, b.text)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +145,7 @@ func record(id string, b *bundle) Record {
 	return Record{
 		OCIVersion: b.spec.Version, ID: id, Bundle: b.dir, Rootfs: b.rootfs, Created: time.Now().UTC(), Owner: host.UID(),
 		Annotations: b.spec.Annotations, Program: b.spec.Process.Args[0], Cgroup: b.spec.Linux.CgroupsPath,
-		OwnPIDNS: own && ns == "", SharesMounts: tareruntime.SharesMounts(b.spec), Hooks: b.spec.Hooks != nil,
+		OwnPIDNS: own && ns == "", Hooks: b.spec.Hooks != nil,
 	}
 }
 

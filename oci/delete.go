@@ -155,8 +155,8 @@ func (a *App) destroy(c *container) error {
 			a.log.warn(err.Error())
 		}
 	}
-	if c.rec.SharesMounts && c.lives() {
-		if err := tareruntime.DetachRoot(c.rec.Rootfs); err != nil {
+	if c.rec.HostMount != 0 && c.lives() {
+		if err := tareruntime.DetachRoot(c.rec.Rootfs, c.rec.HostMount); err != nil {
 			return err
 		}
 	}

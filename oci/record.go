@@ -42,23 +42,23 @@ const schema = 1
 
 // Record is what must be known of a container besides what the kernel knows.
 type Record struct {
-	Schema       int               `json:"schema"`
-	OCIVersion   string            `json:"ociVersion"`
-	ID           string            `json:"id"`
-	Bundle       string            `json:"bundle"` // absolute
-	Rootfs       string            `json:"rootfs"` // absolute
-	Created      time.Time         `json:"created"`
-	Owner        int               `json:"owner"` // uid of the caller
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	Program      string            `json:"program"`
-	Cgroup       string            `json:"cgroup"`                 // absolute in each hierarchy; "" without one
-	OwnPIDNS     bool              `json:"ownPIDNS"`               // the container ends with its first process
-	SharesMounts bool              `json:"sharesMounts,omitempty"` // its mounts are the host's, and go with delete
-	Hooks        bool              `json:"hooks,omitempty"`        // the bundle's configuration has some
-	Restored     bool              `json:"restored,omitempty"`     // by CRIU, without an exec
-	Pid          int               `json:"pid"`                    // of the first process; 0 while it is being made
-	StartTime    uint64            `json:"startTime"`              // and what tells it from another with that number:
-	BootID       string            `json:"bootID"`                 // see state.Proc
+	Schema      int               `json:"schema"`
+	OCIVersion  string            `json:"ociVersion"`
+	ID          string            `json:"id"`
+	Bundle      string            `json:"bundle"` // absolute
+	Rootfs      string            `json:"rootfs"` // absolute
+	Created     time.Time         `json:"created"`
+	Owner       int               `json:"owner"` // uid of the caller
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Program     string            `json:"program"`
+	Cgroup      string            `json:"cgroup"`              // absolute in each hierarchy; "" without one
+	OwnPIDNS    bool              `json:"ownPIDNS"`            // the container ends with its first process
+	HostMount   uint64            `json:"hostMount,omitempty"` // the mount below the root, which delete comes down to
+	Hooks       bool              `json:"hooks,omitempty"`     // the bundle's configuration has some
+	Restored    bool              `json:"restored,omitempty"`  // by CRIU, without an exec
+	Pid         int               `json:"pid"`                 // of the first process; 0 while it is being made
+	StartTime   uint64            `json:"startTime"`           // and what tells it from another with that number:
+	BootID      string            `json:"bootID"`              // see state.Proc
 }
 
 func (r *Record) proc() state.Proc { return state.Proc{Pid: r.Pid, Start: r.StartTime, Boot: r.BootID} }

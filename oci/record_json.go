@@ -22,8 +22,8 @@ func appendRecord(b []byte, v *Record) []byte {
 	b = jsonappend.String(append(b, `,"program":`...), v.Program)
 	b = jsonappend.String(append(b, `,"cgroup":`...), v.Cgroup)
 	b = strconv.AppendBool(append(b, `,"ownPIDNS":`...), v.OwnPIDNS)
-	if v.SharesMounts {
-		b = strconv.AppendBool(append(b, `,"sharesMounts":`...), v.SharesMounts)
+	if v.HostMount != 0 {
+		b = strconv.AppendUint(append(b, `,"hostMount":`...), v.HostMount, 10)
 	}
 	if v.Hooks {
 		b = strconv.AppendBool(append(b, `,"hooks":`...), v.Hooks)

@@ -65,6 +65,7 @@ type env struct {
 	childEnds  []int // descriptors that only the child needs
 	ownEnds    []int // descriptors to close when the start is over
 
+	hostMount uint64          // what the root is mounted on, without a mount namespace
 	making    bool            // the plan is for execution, not for printing
 	letGo     []plan.Slot     // descriptors that the child closes before it gives up its rights
 	joined    *cgroupfs.Group // of the container that a further process joins

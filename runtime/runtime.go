@@ -198,6 +198,11 @@ func create(cfg *Config) (c *Container, err error) {
 	}
 	made := &Container{env: e}
 	c = made
+	if SharesMounts(cfg.Spec) {
+		if e.hostMount, err = MountID(e.rootPath()); err != nil {
+			return nil, err
+		}
+	}
 	defer func() {
 		if err != nil { // c is nil then
 			made.abandon()
@@ -306,8 +311,8 @@ func (c *Container) abandon() {
 	}
 	c.removeGroup()
 	c.env.poststop()
-	if path := c.env.rootPath(); path != "" && SharesMounts(c.env.spec) {
-		if err := DetachRoot(path); err != nil {
+	if c.env.hostMount != 0 {
+		if err := DetachRoot(c.env.rootPath(), c.env.hostMount); err != nil {
 			c.env.warn(err.Error())
 		}
 	}

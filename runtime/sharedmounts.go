@@ -12,19 +12,28 @@ import (
 // [DetachRoot].
 func SharesMounts(s *specs.Spec) bool { return namespace(s, specs.MountNamespace) == nil }
 
+// MountID returns the id of the mount that a path leads to. Linux 5.8.
+func MountID(path string) (uint64, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &st); err != nil {
+		return 0, fmt.Errorf("stat %s: %w", path, err)
+	}
+	return st.Mnt_id, nil
+}
+
 // DetachRoot takes away the mounts of a container that shares the caller's
-// mount namespace and has ended. Root is the path of its root file system.
-func DetachRoot(root string) error {
-	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("detach root %s: %w", root, err)
+// mount namespace and has ended: everything on top of the mount that the path
+// of its root led to before.
+func DetachRoot(root string, before uint64) error {
+	for {
+		id, err := MountID(root)
+		if err != nil || id == before {
+			return err
+		}
+		if err := unix.Unmount(root, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err == unix.EINVAL {
+			return nil // nothing is mounted
+		} else if err != nil {
+			return fmt.Errorf("detach root %s: %w", root, err)
+		}
 	}
-	defer func() { _ = unix.Close(fd) }()
-	// The path of the descriptor leads to what was opened, not to a name
-	// that may have changed since.
-	err = unix.Unmount(fmt.Sprintf("/proc/self/fd/%d", fd), unix.MNT_DETACH)
-	if err != nil && err != unix.EINVAL { // nothing is mounted
-		return fmt.Errorf("detach root %s: %w", root, err)
-	}
-	return nil
 }
