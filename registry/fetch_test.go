@@ -186,7 +186,9 @@ func TestFetchRefuses(t *testing.T) {
 			w.WriteHeader(429)
 		}, fault.Unavailable, "429 Too Many Requests", 1},
 		{"always cut", func(w http.ResponseWriter, r *http.Request, f *fakeRegistry) { f.inner.ServeHTTP(&cutWriter{w, 0}, r) }, fault.Unavailable, "EOF", 40},
-		{"redirect loop", func(w http.ResponseWriter, r *http.Request, _ *fakeRegistry) { http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect) }, fault.Unavailable, "redirects without end", maxRedirects},
+		{"redirect loop", func(w http.ResponseWriter, r *http.Request, _ *fakeRegistry) {
+			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+		}, fault.Unavailable, "redirects without end", maxRedirects},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFake(t)

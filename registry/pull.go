@@ -84,7 +84,9 @@ func (c *Client) Pull(ctx context.Context, s *image.Store, ref reference.Ref, o 
 	if o.Progress == nil {
 		o.Progress = Quiet{}
 	}
-	ref = ref.Tagged()
+	if ref = ref.Tagged(); ref.Digest != "" {
+		ref.Tag = "" // says nothing beside a digest
+	}
 	rule, err := o.Policy.Rule(ref)
 	if err != nil {
 		return Pulled{}, err
@@ -144,7 +146,9 @@ func (p *pull) run(ctx context.Context) (Pulled, error) {
 	if err != nil {
 		return Pulled{}, err
 	}
-	return p.ingest(ctx, &top)
+	out, err := p.ingest(ctx, &top)
+	out.Fresh = have == nil || have.Digest() != top.Digest
+	return out, err
 }
 
 func tagOrDigest(r reference.Ref) string {
@@ -187,6 +191,9 @@ func (p *pull) current(ctx context.Context, have *image.Image) (string, error) {
 		return "", nil
 	}
 	head, err := p.r.Head(ctx, p.ref.Tag)
+	if isStatus(err, http.StatusMethodNotAllowed) {
+		return "", nil // not every registry knows HEAD
+	}
 	if err != nil {
 		return "", err
 	}
@@ -198,6 +205,9 @@ func (p *pull) current(ctx context.Context, have *image.Image) (string, error) {
 
 // ingest brings in what a manifest or an index describes.
 func (p *pull) ingest(ctx context.Context, top *RawManifest) (out Pulled, err error) {
+	if err := p.s.Recover(); err != nil { // what a pull that was killed had unpacked
+		return Pulled{}, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx) // ends a wait for another process, too
 	defer cancel(nil)
 	in, err := p.s.Ingest(ctx)
@@ -216,7 +226,7 @@ func (p *pull) ingest(ctx context.Context, top *RawManifest) (out Pulled, err er
 		}
 		// Another process may have brought it meanwhile.
 		if m, err := p.local(); err == nil && m != nil && topOf(m, p.ref) == top.Digest {
-			return Pulled{Image: *m, Digest: top.Digest, Fresh: true}, p.rule.verify(ctx, p.r, p.ref, top.Digest, m.Manifest)
+			return Pulled{Image: *m, Digest: top.Digest}, p.rule.verify(ctx, p.r, p.ref, top.Digest, m.Manifest)
 		}
 	}
 	spec := &image.CommitSpec{Names: []string{p.ref.String()}}
@@ -248,7 +258,7 @@ func (p *pull) ingest(ctx context.Context, top *RawManifest) (out Pulled, err er
 	if err != nil {
 		return Pulled{}, err
 	}
-	return Pulled{Image: img, Digest: top.Digest, Fresh: true}, nil
+	return Pulled{Image: img, Digest: top.Digest}, nil
 }
 
 // topOf is what the name of the reference means for an image that is here.

@@ -200,6 +200,24 @@ func TestPull(t *testing.T) {
 			if got := f.requests(); out.Fresh || len(got) != 1 {
 				t.Errorf("index again: fresh %t, requests %q", out.Fresh, got)
 			}
+			// From a registry that does not know HEAD, or says no digest.
+			for _, status := range []int{http.StatusMethodNotAllowed, http.StatusOK} {
+				f.set(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+					if r.Method == http.MethodHead {
+						w.WriteHeader(status)
+					}
+					return r.Method == http.MethodHead
+				})
+				if out = mustPull(t, c, s, f.Host+"/team/app:multi", PullOptions{}); out.Fresh || len(f.requests()) != 2 {
+					t.Errorf("HEAD is %d: fresh %t, requests %q", status, out.Fresh, f.requests())
+				}
+			}
+			f.set(nil)
+			// By the digest of the index, and with a tag that says nothing.
+			out = mustPull(t, c, s, f.Host+"/team/app:x@"+digestOf(index), PullOptions{})
+			if got := f.requests(); out.Fresh || len(got) != 0 {
+				t.Errorf("index by digest: fresh %t, requests %q", out.Fresh, got)
+			}
 			out = mustPull(t, c, s, f.Host+"/team/app:multi", PullOptions{Platform: other})
 			if out.Image.Platform != other || !out.Fresh {
 				t.Errorf("other platform: %+v", out)

@@ -217,7 +217,7 @@ func (k *conn) do(ctx context.Context, q call) (*http.Response, error) {
 
 func (k *conn) denied(used string) error {
 	if used == "" {
-		return fault.WithHint(fault.New(fault.Denied, "%s wants a login, or has no such repository", k.e.Host), "tare login "+loginName(k.e.Host))
+		return fault.WithHint(fault.New(fault.Denied, "%s wants a login, or has no such repository", k.e.Host), strings.TrimSpace("tare login "+loginName(k.e.Host)))
 	}
 	return fault.New(fault.Denied, "%s denies access", k.e.Host)
 }
