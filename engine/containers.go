@@ -23,6 +23,7 @@ func summary(r *state.Record, st state.Status) ContainerSummary {
 	}
 	if st.Running() {
 		s.Pid = r.Proc.Pid
+		s.Health = healthStatus(r.Health)
 	}
 	return s
 }

@@ -43,6 +43,11 @@ func (cs *Containers) Inspect(_ context.Context, ref string, size bool) (*Contai
 	if info.ExecIDs, err = e.execIDs(r); err != nil {
 		return nil, err
 	}
+	if log, err := e.logConfig(r, c); err == nil && log.File != "" { // else its start says what is wrong
+		if info.LogPath = log.File; !path.IsAbs(log.File) {
+			info.LogPath = e.logDir(id) + "/" + log.File
+		}
+	}
 	if size {
 		s, err := en.complete(&ListOptions{Brief: true, Size: true})
 		if err != nil {
@@ -64,9 +69,9 @@ func containerInfo(r *state.Record, s *ContainerSummary, c *ContainerConfig, img
 			Status: s.Status, Paused: s.Status == StatusPaused, Restarting: s.Status == StatusRestarting,
 			Running:   s.Status == StatusRunning || s.Status == StatusPaused || s.Status == StatusRestarting,
 			OOMKilled: r.OOM, Dead: s.Status == StatusDead, Pid: s.Pid, ExitCode: s.ExitCode, Error: r.Error,
-			StartedAt: stamp(s.Started), FinishedAt: stamp(s.Finished),
+			StartedAt: stamp(s.Started), FinishedAt: stamp(s.Finished), Health: r.Health,
 		},
-		Mounts: slices.Clip(mountPoints(c)), CgroupPath: r.Cgroup,
+		Mounts: slices.Clip(mountPoints(c)), CgroupPath: r.Cgroup, Receipt: r.Receipt,
 		RootFS: c.RootFS, Personality: c.Personality, Umask: c.Umask, TimeOffsets: c.TimeOffsets,
 	}
 	if info.Mounts == nil {
