@@ -123,7 +123,11 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 		o.Stdio = r.stdio(app)
 		code, err = app.withImage(ctx, c.Image, &r.pull, func() (int, error) { return e.Containers.Run(ctx, c, o) })
 	}
-	if err != nil && code == 0 {
+	switch {
+	case err == nil:
+	case r.create:
+		code = exitError // Docker's 125 is for the run, and for flags
+	case code == 0:
 		code = engine.ExitEngine
 	}
 	return code, Within(r.object(), err)

@@ -40,8 +40,7 @@ type stopAction struct {
 func (s *stopAction) Set(flag, v string) error {
 	if flag == "signal" {
 		s.o.Signal = v
-		_, err := engine.ParseSignal(v)
-		return err
+		return nil
 	}
 	var n int64
 	err := SetInt(&n, v)
@@ -51,6 +50,11 @@ func (s *stopAction) Set(flag, v string) error {
 }
 
 func (s *stopAction) Run(ctx context.Context, app *App, args []string) (int, error) {
+	if s.o.Signal != "" {
+		if _, err := engine.ParseSignal(s.o.Signal); err != nil {
+			return exitError, err
+		}
+	}
 	e, err := app.Engine()
 	if err != nil {
 		return 0, err
@@ -78,11 +82,15 @@ type killAction struct{ signal string }
 
 func (k *killAction) Set(_, v string) error {
 	k.signal = v
-	_, err := engine.ParseSignal(v)
-	return err
+	return nil
 }
 
 func (k *killAction) Run(ctx context.Context, app *App, args []string) (int, error) {
+	if k.signal != "" {
+		if _, err := engine.ParseSignal(k.signal); err != nil {
+			return exitError, err
+		}
+	}
 	e, err := app.Engine()
 	if err != nil {
 		return 0, err

@@ -98,7 +98,6 @@ func (e *Engine) putDown(ctx context.Context, r *state.Record, st state.Status) 
 	if err != nil || !ended {
 		return errors.Join(err, fault.New(fault.Unavailable, "process %d does not die of SIGKILL", r.Proc.Pid))
 	}
-	e.note("kill", r, "signal", "9")
 	// Its clients learn the exit code. A keeper that does not end is not
 	// needed for anything.
 	if r.Monitor.Pid != 0 {

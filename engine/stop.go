@@ -210,7 +210,10 @@ func (e *Engine) signal(t *target, sig unix.Signal) error {
 	case errors.Is(err, unix.ESRCH):
 		return nil
 	case errors.Is(err, unix.EPERM):
-		return e.askSignal(t.r.ID, sig)
+		err = e.askSignal(t.r.ID, sig)
+	}
+	if err == nil {
+		e.note("kill", t.r, "signal", itoa(int(sig)))
 	}
 	return err
 }
@@ -313,7 +316,6 @@ func (cs *Containers) Kill(ctx context.Context, ref, signal string) error {
 	if err := e.signal(t, sig); err != nil {
 		return err
 	}
-	e.note("kill", t.r, "signal", itoa(int(sig)))
 	if sig != unix.SIGKILL {
 		return nil
 	}
