@@ -152,8 +152,8 @@ func TestRefused(t *testing.T) {
 		{`intel rdt schema "x": does not begin with MB:`, fault.Invalid, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "a", MemBwSchema: "x"} })},
 		{"intel rdt schema \"a\\nb\": more than one line", fault.Invalid, linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "a", Schemata: []string{"a\nb"}} })},
 		{"seccomp: listenerMetadata without listenerPath", fault.Invalid, linux(func(l *specs.Linux) { l.Seccomp.ListenerMetadata = "x" })},
-		{"seccomp: SCMP_ACT_NOTIFY of write: the runtime itself writes between filter and exec", fault.Unsupported, linux(func(l *specs.Linux) {
-			l.Seccomp.Syscalls = append(l.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"mkdir", "write"}, Action: specs.ActNotify})
+		{"seccomp profile: write cannot be notified, it runs before the container's program", fault.Unsupported, linux(func(l *specs.Linux) {
+			l.Seccomp.Syscalls = []specs.LinuxSyscall{{Names: []string{"mkdir", "write"}, Action: specs.ActNotify}}
 		})},
 		{"vm: not supported on Linux", fault.Unsupported, func(c *Config) { c.Spec.VM = &specs.VM{} }},
 		{"ociVersion 2.0.0: not supported on Linux", fault.Unsupported, func(c *Config) { c.Spec.Version = "2.0.0" }},

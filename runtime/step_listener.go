@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/plan"
+	"github.com/tare-engine/tare/seccomp"
 	"github.com/tare-engine/tare/spawn"
 	"golang.org/x/sys/unix"
 )
@@ -37,17 +38,7 @@ func checkListener(p *specs.LinuxSeccomp) error {
 	if p.ListenerPath == "" && p.ListenerMetadata != "" {
 		return fault.New(fault.Invalid, "seccomp: listenerMetadata without listenerPath")
 	}
-	write, listed := false, false
-	for _, r := range p.Syscalls {
-		if slices.Contains(r.Names, "write") {
-			listed = true
-			write = write || r.Action == specs.ActNotify
-		}
-	}
-	if write || p.DefaultAction == specs.ActNotify && !listed {
-		return fault.New(fault.Unsupported, "seccomp: SCMP_ACT_NOTIFY of write: the runtime itself writes between filter and exec")
-	}
-	return nil
+	return seccomp.NotifiesBeforeExec(p, []string{"write"})
 }
 
 // listenerHost hands the listener to the agent, when the child has loaded its
