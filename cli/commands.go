@@ -11,7 +11,7 @@ import (
 func constructors() []func() Command {
 	return []func() Command{
 		runCommand, createCommand, startCommand, attachCommand, execCommand, cpCommand, psCommand, logsCommand, statsCommand,
-		stopCommand, restartCommand, killCommand, pauseCommand, unpauseCommand, waitCommand, rmCommand,
+		stopCommand, restartCommand, killCommand, pauseCommand, unpauseCommand, topCommand, waitCommand, rmCommand,
 		imagesCommand, importCommand, saveCommand, loadCommand, rmiCommand,
 		tagCommand, historyCommand, commitCommand, imagePruneCommand, imageDiffCommand, imageMountCommand, imageUnmountCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,

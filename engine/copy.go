@@ -300,11 +300,7 @@ func (cs *Containers) openView(ctx context.Context, ref string) (*view, func(), 
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := cs.e.state.Get(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	v, err := cs.e.view(ctx, r)
+	v, err := cs.e.view(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -94,14 +94,15 @@ func (cs *Containers) openSession(ref string, cfg *ExecConfig, warn func(string)
 	if s.warn == nil {
 		s.warn = func(string) {}
 	}
-	if s.record, err = e.state.Get(id); err != nil {
+	var st state.Status
+	if s.record, st, err = e.load(id); err != nil {
+		return nil, err
+	}
+	if _, err := st.After(state.Enter); err != nil {
 		return nil, err
 	}
 	if s.config, err = decodeConfig(s.record); err != nil {
 		return nil, err
-	}
-	if s.record.Exited {
-		return nil, errNotRunning
 	}
 	s.init.Pid = s.record.Proc.Pid
 	if s.init.Pidfd, err = s.record.Proc.Open(); err != nil {

@@ -24,11 +24,15 @@ type view struct {
 // view opens a container's file system: that of its first process while one
 // runs, paused or not. For one that does not run everything is mounted as for
 // a start, which then waits at its gate for ever and is abandoned.
-func (e *Engine) view(ctx context.Context, r *state.Record) (*view, error) {
+func (e *Engine) view(ctx context.Context, id string) (*view, error) {
 	if err := e.harden(); err != nil {
 		return nil, err
 	}
-	if !r.Exited && r.Proc.Look() != state.Gone {
+	r, st, err := e.load(id)
+	if err != nil {
+		return nil, err
+	}
+	if st.Running() {
 		fd, err := r.Proc.Open()
 		if err != nil {
 			return nil, err
@@ -40,7 +44,29 @@ func (e *Engine) view(ctx context.Context, r *state.Record) (*view, error) {
 		v.close = func() { _ = unix.Close(v.root) }
 		return v, err
 	}
-	return e.stoppedView(ctx, r)
+	// Nobody starts it meanwhile.
+	lock, err := e.state.Lock(id)
+	if err != nil {
+		return nil, err
+	}
+	if r, st, err = e.load(id); err != nil || st.Running() {
+		lock.Unlock()
+		if err == nil {
+			return e.view(ctx, id) // somebody was faster
+		}
+		return nil, err
+	}
+	v, err := e.stoppedView(ctx, r)
+	if err != nil {
+		lock.Unlock()
+		return nil, err
+	}
+	unmount := v.close
+	v.close = func() {
+		unmount()
+		lock.Unlock()
+	}
+	return v, nil
 }
 
 // openRoot opens the root directory of a container's first process, with all
