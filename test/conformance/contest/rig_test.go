@@ -74,6 +74,10 @@ func reap() int {
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 		unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""),
 		unix.Mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID, "mode=755"),
+		// crun 1.8 gives /dev/null to the container's user when it is stdin
+		unix.Mknod("/run/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))),
+		os.Chmod("/run/null", 0o666),
+		unix.Mount("/run/null", "/dev/null", "", unix.MS_BIND, ""),
 	)
 	if err != nil {
 		fmt.Println("contest:", err)

@@ -40,8 +40,10 @@ groups_now() { find /sys/fs/cgroup -type d 2>/dev/null | sort; }
 # world prepares what private promised; W is the scratch directory.
 world() {
 	W=$TARE_ENGINES_PRIVATE
-	mount -t tmpfs -o mode=755 run /run
+	mount -t tmpfs -o mode=755,dev run /run
 	mkdir -p /run/lock
+	# crun 1.8 gives /dev/null to the container's user when it is stdin
+	mknod -m 666 /run/null c 1 3 && mount --bind /run/null /dev/null
 	# crun 1.8 refuses a v2 hierarchy beside those of v1
 	if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
 	ip link set lo up

@@ -75,6 +75,14 @@ func reap() (int, error) {
 			return 0, fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
+	// crun 1.8 gives /dev/null to the container's user when it is stdin.
+	if err := errors.Join(
+		syscall.Mknod("/run/null", syscall.S_IFCHR|0o666, 1<<8|3),
+		os.Chmod("/run/null", 0o666),
+		syscall.Mount("/run/null", "/dev/null", "", syscall.MS_BIND, ""),
+	); err != nil {
+		return 0, err
+	}
 	// crun 1.8 refuses a v2 hierarchy beside those of v1: nobody gets it.
 	if err := syscall.Unmount("/sys/fs/cgroup/unified", syscall.MNT_DETACH); err != nil &&
 		!errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOENT) {
