@@ -17,7 +17,7 @@ const module = "github.com/tare-engine/tare/"
 
 // layers says how high each package stands; imports go strictly downward.
 var layers = map[string]int{
-	"fault": 0, "fsatomic": 0, "jsonappend": 0, "inflate": 0,
+	"fault": 0, "fsatomic": 0, "jsonappend": 0, "jsonread": 0, "inflate": 0,
 	"plan": 1, "seccomp": 1, "capability": 1, "cgroup": 1, "spec": 1, "reference": 1, "layer": 1,
 	"layer/unzstd": 1, // in the cold program only
 	"pidfd":        0, "monitor/wire": 1, "spawn/nofile": 1, "spawn/sigpipe": 1,

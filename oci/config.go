@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -10,14 +9,18 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/jsonread"
 )
 
 // maxConfig bounds a config.json, and all other JSON that is read. Podman's
 // have 40 kB.
 const maxConfig = 16 << 20
 
-// readJSON reads one JSON value from a file, or with "-" from stdin.
-func (a *App) readJSON(path string, v any) ([]byte, error) {
+//go:generate go run ../internal/specgen spec_json.go
+
+// readJSON reads one JSON value of a file, or with "-" of standard input, by a
+// function of spec_json.go, and returns its text.
+func readJSON[T any](a *App, path string, v *T, read func(*jsonread.Reader, *T)) ([]byte, error) {
 	f := a.Stdin
 	if path != "-" {
 		var err error
@@ -32,7 +35,7 @@ func (a *App) readJSON(path string, v any) ([]byte, error) {
 		b = b[:len(b)+n]
 		switch {
 		case errors.Is(err, io.EOF):
-			if err := json.Unmarshal(b, v); err != nil {
+			if err := parseJSON(b, v, read); err != nil {
 				return nil, fault.New(fault.Invalid, "parse %s: %w", path, err)
 			}
 			return b, nil
@@ -44,6 +47,12 @@ func (a *App) readJSON(path string, v any) ([]byte, error) {
 			b = append(b, make([]byte, len(b))...)[:len(b)]
 		}
 	}
+}
+
+func parseJSON[T any](text []byte, v *T, read func(*jsonread.Reader, *T)) error {
+	r := jsonread.New(string(text))
+	read(r, v)
+	return r.End()
 }
 
 func unwrapPath(verb, path string, err error) error {
@@ -72,7 +81,7 @@ func (a *App) loadBundle(dir string) (*bundle, error) {
 
 func (a *App) loadConfig(dir, file string) (_ *bundle, err error) {
 	b := &bundle{dir: dir, spec: &specs.Spec{}}
-	if b.text, err = a.readJSON(file, b.spec); err != nil {
+	if b.text, err = readJSON(a, file, b.spec, readSpec); err != nil {
 		return nil, err
 	}
 	return b, b.check()

@@ -201,7 +201,7 @@ func (a *App) attend(box *tareruntime.Container, p *specs.Process, started func(
 func (a *App) execProcess(from *specs.Process, args []string, o *execFlags) (*specs.Process, error) {
 	if o.process != "" {
 		p := &specs.Process{}
-		if _, err := a.readJSON(o.process, p); err != nil {
+		if _, err := readJSON(a, o.process, p, readProcess); err != nil {
 			return nil, err
 		}
 		return p, checkProcess(p)

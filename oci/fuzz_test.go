@@ -19,7 +19,7 @@ import (
 // machine.
 func compile(text []byte) (*plan.Plan, *specs.Spec, error) {
 	b := &bundle{dir: "/bundle", spec: &specs.Spec{}, text: text}
-	if err := json.Unmarshal(text, b.spec); err != nil {
+	if err := parseJSON(text, b.spec, readSpec); err != nil {
 		return nil, nil, err
 	}
 	if err := b.check(); err != nil {

@@ -3,7 +3,6 @@ package oci
 //go:generate go run ../internal/jsongen -o record_json.go Record
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/fsatomic"
+	"github.com/tare-engine/tare/jsonread"
 	"github.com/tare-engine/tare/state"
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +59,51 @@ type Record struct {
 	Pid         int               `json:"pid"`                 // of the first process; 0 while it is being made
 	StartTime   uint64            `json:"startTime"`           // and what tells it from another with that number:
 	BootID      string            `json:"bootID"`              // see state.Proc
+}
+
+func readRecord(r *jsonread.Reader, v *Record) {
+	for r.Begin('{'); r.More('}'); {
+		switch r.Key() {
+		case "schema":
+			v.Schema = int(r.Int(32))
+		case "ociVersion":
+			v.OCIVersion = r.String()
+		case "id":
+			v.ID = r.String()
+		case "bundle":
+			v.Bundle = r.String()
+		case "rootfs":
+			v.Rootfs = r.String()
+		case "created":
+			v.Created, _ = time.Parse(time.RFC3339Nano, r.String())
+		case "owner":
+			v.Owner = int(r.Int(64))
+		case "annotations":
+			v.Annotations = map[string]string{}
+			for r.Begin('{'); r.More('}'); {
+				k := r.Key()
+				v.Annotations[k] = r.String()
+			}
+		case "program":
+			v.Program = r.String()
+		case "cgroup":
+			v.Cgroup = r.String()
+		case "ownPIDNS":
+			v.OwnPIDNS = r.Bool()
+		case "hooks":
+			v.Hooks = r.Bool()
+		case "restored":
+			v.Restored = r.Bool()
+		case "pid":
+			v.Pid = int(r.Int(32))
+		case "startTime":
+			v.StartTime = r.Uint(64)
+		case "bootID":
+			v.BootID = r.String()
+		default:
+			r.Skip()
+		}
+	}
 }
 
 func (r *Record) proc() state.Proc { return state.Proc{Pid: r.Pid, Start: r.StartTime, Boot: r.BootID} }
@@ -106,7 +151,7 @@ func (c *container) read() error {
 	}
 	if err == nil {
 		c.rec = Record{}
-		err = json.Unmarshal(b, &c.rec)
+		err = parseJSON(b, &c.rec, readRecord)
 	}
 	if err == nil && c.rec.Schema > schema {
 		err = fault.New(fault.Unsupported, "schema %d is newer than this program's", c.rec.Schema)

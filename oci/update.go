@@ -137,7 +137,7 @@ func newUpdate(f *flags) action {
 	return func(a *App, args []string) error {
 		r := &specs.LinuxResources{}
 		if file != "" {
-			if _, err := a.readJSON(file, r); err != nil {
+			if _, err := readJSON(a, file, r, readLinuxResources); err != nil {
 				return err
 			}
 		} else {
