@@ -64,9 +64,10 @@ func (s *Store) look(r *Record) (st Status, sure bool) {
 		return Exited, true
 	case r.Proc.Pid == 0:
 		return Created, true
-	case r.Proc.Look() != Gone && r.Paused:
-		return Paused, true
 	case r.Proc.Look() != Gone:
+		if r.Paused {
+			return Paused, true
+		}
 		return Active, true
 	case s.ReadEnd(r):
 		return Exited, true

@@ -1,11 +1,14 @@
 package state
 
 import (
-	"os"
+	"bytes"
+	"errors"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/fsatomic"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,13 +21,16 @@ type Proc struct {
 }
 
 // BootID returns the kernel's random id of this boot.
-func BootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+func BootID() string { return bootID() }
+
+// bootID is read once: it outlives every process.
+var bootID = sync.OnceValue(func() string {
+	b, err := fsatomic.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
-}
+})
 
 // Identify returns the identity of a running process.
 func Identify(pid int) (Proc, error) {
@@ -45,23 +51,53 @@ type procStat struct {
 // a program since.
 const neverExeced = 0x40
 
+// readStat reads /proc/PID/stat. A list asks for two of each container.
 func readStat(pid int) (procStat, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	for errors.Is(err, unix.EINTR) {
+		fd, err = unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return procStat{}, err
 	}
+	var buf [1024]byte // 52 numbers
+	n, err := unix.Read(fd, buf[:])
+	_ = unix.Close(fd) // read only
+	if err != nil {
+		return procStat{}, err // ESRCH: it has just ended
+	}
+	return parseStat(buf[:n])
+}
+
+func parseStat(b []byte) (procStat, error) {
+	var st procStat
 	// The name, field 2, is in parentheses and may contain anything.
-	s := string(b)
-	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
-	if len(f) < 20 {
-		return procStat{}, unix.EINVAL
+	b = b[bytes.LastIndexByte(b, ')')+1:]
+	field := 2
+	for len(b) > 0 && field < 22 {
+		b = bytes.TrimLeft(b, " ")
+		end := bytes.IndexByte(b, ' ')
+		if end <= 0 {
+			return st, unix.EINVAL
+		}
+		var err error
+		switch field++; field {
+		case 3:
+			st.state = b[0]
+		case 9:
+			st.flags, err = strconv.ParseUint(string(b[:end]), 10, 64)
+		case 22:
+			st.start, err = strconv.ParseUint(string(b[:end]), 10, 64)
+		}
+		if err != nil {
+			return st, unix.EINVAL
+		}
+		b = b[end:]
 	}
-	st := procStat{state: f[0][0]}
-	if st.flags, err = strconv.ParseUint(f[6], 10, 64); err != nil {
-		return procStat{}, err
+	if field < 22 {
+		return st, unix.EINVAL
 	}
-	st.start, err = strconv.ParseUint(f[19], 10, 64)
-	return st, err
+	return st, nil
 }
 
 // Life is what is known of a process.

@@ -279,7 +279,7 @@ func (s *Store) Sync(id string) error {
 // Get reads the record of a full id.
 func (s *Store) Get(id string) (*Record, error) {
 	for _, remove := range []bool{false, true} {
-		b, err := os.ReadFile(s.path(id, remove))
+		b, err := fsatomic.ReadFile(s.path(id, remove))
 		if errors.Is(err, unix.ENOENT) || err == nil && len(b) == 0 {
 			continue
 		}
