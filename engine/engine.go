@@ -80,6 +80,7 @@ func open(o Options) (*Engine, error) {
 		events:    events.Open(o.RunRoot),
 		layout:    sync.OnceValues(cgroupfs.Probe),
 	}
+	e.images.UserXattr = facts.UserNS
 	e.Containers, e.Images = &Containers{e}, &Images{e}
 	return e, nil
 }

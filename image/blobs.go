@@ -186,7 +186,7 @@ func (in *Ingest) packLayer(ctx context.Context, dir string, spec LayerSpec) (*L
 	sum := sha256.New()
 	z, err := gzip.NewWriterLevel(l, gzip.DefaultCompression)
 	if err == nil {
-		err = layer.Pack(ctx, int(tree.Fd()), io.MultiWriter(z, sum), layer.PackOptions{Whiteouts: true})
+		err = layer.Pack(ctx, int(tree.Fd()), io.MultiWriter(z, sum), layer.PackOptions{Whiteouts: true, UserXattr: in.s.UserXattr})
 		err = errors.Join(err, z.Close())
 	}
 	if err == nil && hexSum(sum) != want {

@@ -248,7 +248,7 @@ func (in *Ingest) checkDiff(p *position, known string) (err error) {
 		return err
 	}
 	l := &Layer{in: in, spec: LayerSpec{Descriptor: Descriptor{Digest: p.blob}}}
-	l.diff, err = in.hashDiff(f)
+	l.diff, err = in.hashDiff(f, p.blobLen)
 	if err == nil && l.diff != p.diff {
 		err = l.wrongDiff(p.diff)
 	}

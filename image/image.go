@@ -57,6 +57,8 @@ type Store struct {
 	// Zstd decompresses; the hot programs do not carry it (layer/unzstd).
 	// With nil, such layers are refused.
 	Zstd layer.Decoder
+	// UserXattr is for a store of a user namespace: see layer.Options.
+	UserXattr bool
 
 	root string
 }

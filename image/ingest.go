@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ type Ingest struct {
 	stage *fsatomic.Staging
 
 	limits Limits
+	bytes  atomic.Int64 // of file content, see charge
 	mu     sync.Mutex
 	blobs  map[string]int64  // digests and sizes, staged under their hex digits
 	layers map[string]*Layer // by digest of the blob
@@ -290,7 +292,7 @@ func (l *Layer) receive() error {
 	if l.tree != "" {
 		err = l.in.unpack(l.in.ctx, l, blob)
 	} else {
-		l.diff, err = l.in.hashDiff(blob)
+		l.diff, err = l.in.hashDiff(blob, l.spec.Size)
 		if err == nil && l.spec.DiffID != "" && l.diff != l.spec.DiffID {
 			err = l.wrongDiff(l.spec.DiffID)
 		}
@@ -319,7 +321,9 @@ func (in *Ingest) unpack(ctx context.Context, l *Layer, blob io.Reader) error {
 		return err
 	}
 	err = withTree(in.stage.Path+"/"+l.tree, func(fd int) (err error) {
-		l.res, err = layer.Unpack(ctx, plain, fd, layer.Options{Digest: true, Limits: in.limits.Layer})
+		o := in.unpackOptions(l.spec.Size)
+		o.Digest = true
+		l.res, err = layer.Unpack(ctx, plain, fd, o)
 		return err
 	})
 	err = errors.Join(err, plain.Close())
@@ -339,13 +343,17 @@ func (l *Layer) wrongDiff(want string) error {
 
 // hashDiff computes the diff id of a layer whose tree is there: that must not
 // come to belong to a blob of something else.
-func (in *Ingest) hashDiff(blob io.Reader) (string, error) {
+func (in *Ingest) hashDiff(blob io.Reader, size int64) (string, error) {
 	plain, err := layer.Decompress(blob, in.s.Zstd)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	_, err = io.Copy(sum, plain)
+	var r io.Reader = plain
+	if limit := in.unpackOptions(size).MaxStream; limit > 0 {
+		r = io.LimitReader(plain, limit)
+	}
+	_, err = io.Copy(sum, r)
 	return hexSum(sum), errors.Join(err, plain.Close())
 }
 

@@ -280,6 +280,57 @@ func TestIngestRefuses(t *testing.T) {
 	}
 }
 
+func TestIngestBounds(t *testing.T) {
+	bomb := archive(t, "zero="+strings.Repeat("\x00", 300<<20))
+	for name, tt := range map[string]struct {
+		limits Limits
+		want   string
+	}{
+		"ratio":   {Limits{}, "far too much for its size"},
+		"bytes":   {Limits{Ratio: 2000, Bytes: 1 << 20}, "unpack layer: the images have more than 1048576 bytes together"},
+		"allowed": {Limits{Ratio: 2000}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			s.Limits = tt.limits
+			p := makePulled(t, zip, bomb)
+			_, _, err := p.pull(context.Background(), s, "x")
+			switch {
+			case tt.want == "" && err != nil:
+				t.Error(err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || fault.KindOf(err) != fault.Invalid):
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			if tt.want != "" {
+				wantContents(t, s, empty)
+			}
+		})
+	}
+}
+
+// TestBlobOfAnotherTree: a blob does not come to belong to the tree of a layer
+// that it does not have.
+func TestBlobOfAnotherTree(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		s := newStore(t)
+		good := makePulled(t, zip, archive(t, "./", "good=1"))
+		if _, _, err := good.pull(context.Background(), s, "good"); err != nil {
+			t.Fatal(err)
+		}
+		bad := makePulled(t, zip, archive(t, "./", "bad=1"))
+		if known { // the blob is in the store as well
+			if _, _, err := bad.pull(context.Background(), s, "bad"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bad.config, bad.diffs = good.config, good.diffs
+		_, _, err := bad.pull(context.Background(), s, "evil")
+		if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "the diff id is") {
+			t.Errorf("known %v: got %v", known, err)
+		}
+	}
+}
+
 // TestPullAtOnce: processes that pull one image fetch each blob once.
 func TestPullAtOnce(t *testing.T) {
 	s := newStore(t)

@@ -74,7 +74,7 @@ func metaField(meta, key string) string {
 // from the tree.
 func (in *Ingest) makeTree(ctx context.Context, l *Layer, plain io.Reader) error {
 	return withTree(in.stage.Path+"/"+l.tree, func(fd int) error {
-		res, err := layer.Unpack(ctx, plain, fd, layer.Options{Limits: in.limits.Layer})
+		res, err := layer.Unpack(ctx, plain, fd, in.unpackOptions(-1))
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (in *Ingest) makeTree(ctx context.Context, l *Layer, plain io.Reader) error
 		}
 		res.Implied = nil
 		h := sha256.New()
-		err = layer.Pack(ctx, fd, h, layer.PackOptions{Whiteouts: true})
+		err = layer.Pack(ctx, fd, h, layer.PackOptions{Whiteouts: true, UserXattr: in.s.UserXattr})
 		l.res, l.diff = res, hexSum(h)
 		return err
 	})

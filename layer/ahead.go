@@ -9,6 +9,7 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/inflate"
 )
 
@@ -27,6 +28,7 @@ type ahead struct {
 	cur   *chunk
 	rest  []byte
 	total int64
+	limit int64 // of total; 0 is none
 }
 
 type chunk struct {
@@ -49,10 +51,10 @@ type chunker interface {
 }
 
 // readAhead starts reading r. close must be called.
-func readAhead(ctx context.Context, r io.Reader, digest bool) *ahead {
+func readAhead(ctx context.Context, r io.Reader, digest bool, limit int64) *ahead {
 	ctx, stop := context.WithCancel(ctx)
 	a := &ahead{
-		ctx: ctx, stop: stop, done: make(chan struct{}),
+		ctx: ctx, stop: stop, limit: limit, done: make(chan struct{}),
 		full: make(chan *chunk, chunkCount), toSum: make(chan *chunk, chunkCount), empty: make(chan *chunk, chunkCount),
 	}
 	for range chunkCount {
@@ -148,7 +150,10 @@ func (a *ahead) more() error {
 			return a.ctx.Err()
 		}
 		a.cur, a.rest = c, c.data
-		a.total += int64(len(c.data))
+		if a.total += int64(len(c.data)); a.limit > 0 && a.total > a.limit {
+			a.cur.err = fault.New(fault.Invalid, "unpack layer: it decompresses to more than %d bytes, far too much for its size", a.limit)
+			return a.cur.err
+		}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/fsatomic"
 )
 
@@ -102,7 +103,7 @@ func (f *fresh) permits(a *attr) bool {
 func (u *unpacker) settle(fd int, a *attr) error {
 	if !u.fresh.owns(a) {
 		if err := unix.Fchown(fd, a.uid, a.gid); err != nil {
-			return err
+			return ownerError(a, err)
 		}
 	}
 	if !u.fresh.permits(a) {
@@ -116,7 +117,7 @@ func (u *unpacker) settle(fd int, a *attr) error {
 // apply sets all but the times on an entry that was there.
 func (u *unpacker) apply(fd int, a *attr) error {
 	if err := unix.Fchown(fd, a.uid, a.gid); err != nil {
-		return err
+		return ownerError(a, err)
 	}
 	if err := unix.Fchmod(fd, a.mode); err != nil {
 		return err
@@ -139,7 +140,7 @@ func (u *unpacker) setXattrs(fd int, a *attr) error {
 func (u *unpacker) applyAt(parent int, base string, a *attr, symlink bool) error {
 	if !u.fresh.owns(a) {
 		if err := unix.Fchownat(parent, base, a.uid, a.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return err
+			return ownerError(a, err)
 		}
 	}
 	if !symlink {
@@ -153,6 +154,15 @@ func (u *unpacker) applyAt(parent int, base string, a *attr, symlink bool) error
 		}
 	}
 	return unix.UtimesNanoAt(parent, base, a.times[:], unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// ownerError explains chown's EINVAL: the id is not mapped.
+func ownerError(a *attr, err error) error {
+	if errors.Is(err, unix.EINVAL) {
+		return fault.WithHint(fault.New(fault.Unsupported, "unpack layer: owner %d:%d is outside of the ids of this user namespace", a.uid, a.gid),
+			"give the user more ids in /etc/subuid and /etc/subgid")
+	}
+	return err
 }
 
 // xattrError forgives attributes that the file system or the kind of file does

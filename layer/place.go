@@ -148,6 +148,11 @@ func (u *unpacker) file(parent int, name, base string, attr *attr, size int64, c
 		return fault.New(fault.Invalid, "unpack %q: the layer has more than %d bytes", name, u.limits.Bytes)
 	}
 	u.res.Bytes += size
+	if u.o.Charge != nil {
+		if err := u.o.Charge(size); err != nil {
+			return err
+		}
+	}
 	fd := -1
 	err := u.replace(parent, name, base, func() (err error) {
 		fd, err = unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, attr.mode&0o777)

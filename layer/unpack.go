@@ -15,9 +15,19 @@ import (
 
 // Options of Unpack.
 type Options struct {
-	Limits    Limits
-	UserXattr bool // opaque marks as user.overlay.*, for rootless stores
-	Digest    bool // compute Result.DiffID
+	Limits Limits
+	Digest bool // compute Result.DiffID
+	// UserXattr is for stores of a user namespace: opaque marks are
+	// user.overlay.*, and device nodes are left out, since the kernel lets
+	// nobody there make or use them; a container gets its devices when it
+	// starts.
+	UserXattr bool
+	// MaxStream bounds the stream, headers included, in bytes: what a blob of
+	// its size may reasonably decompress to. 0 is no bound.
+	MaxStream int64
+	// Charge is called with the size of each file before it is written, for
+	// bounds of several layers together. May be nil.
+	Charge func(n int64) error
 }
 
 // Result tells what Unpack made.
@@ -27,6 +37,7 @@ type Result struct {
 	Entries int64
 	Bytes   int64 // of file content
 	Skipped int64 // extended attributes that the file system does not take
+	Devices int64 // device nodes left out, see Options.UserXattr
 
 	// Implied holds the directories that entries needed but that the stream
 	// did not describe, "." for the root, parents first. Their attributes
@@ -38,10 +49,10 @@ type Result struct {
 // a directory that only the caller can reach. What it made is left in place on
 // an error. The error is Invalid for what the stream is to blame for.
 func Unpack(ctx context.Context, r io.Reader, root int, o Options) (Result, error) {
-	in := readAhead(ctx, r, o.Digest)
+	in := readAhead(ctx, r, o.Digest, o.MaxStream)
 	defer in.close()
 	u := &unpacker{
-		ctx: ctx, root: root, opaque: OpaqueXattr(o.UserXattr), limits: o.Limits.orDefault(),
+		ctx: ctx, root: root, opaque: OpaqueXattr(o.UserXattr), limits: o.Limits.orDefault(), o: &o,
 		implied: map[string]bool{".": true}, times: map[string][2]unix.Timespec{}, parentFD: -1,
 		buf: make([]byte, 256<<10),
 	}
@@ -68,6 +79,7 @@ type unpacker struct {
 	root   int
 	opaque string
 	limits Limits
+	o      *Options
 	fresh  fresh
 	res    Result
 
@@ -169,6 +181,10 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	case tar.TypeSymlink:
 		err = u.replace(parent, name, base, func() error { return unix.Symlinkat(hdr.Linkname, parent, base) })
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		if u.o.UserXattr && hdr.Typeflag != tar.TypeFifo && (hdr.Devmajor != 0 || hdr.Devminor != 0) {
+			u.res.Devices++
+			return nil
+		}
 		err = u.node(parent, name, base, hdr)
 	default:
 		return invalid(hdr.Name, fmt.Sprintf("entries of type %q are not supported", hdr.Typeflag))
@@ -241,7 +257,13 @@ func (u *unpacker) hardLink(parent int, name, base, target string) error {
 	dir, file := splitName(to)
 	from, err := openIn(u.root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err == nil {
-		err = u.replace(parent, name, base, func() error { return unix.Linkat(from, file, parent, base, 0) })
+		var st unix.Stat_t
+		if st, err = lstatAt(from, file); err == nil && isWhiteout(&st) {
+			err = unix.ENOENT // what it stands for is not there
+		}
+		if err == nil {
+			err = u.replace(parent, name, base, func() error { return unix.Linkat(from, file, parent, base, 0) })
+		}
 		err = errors.Join(err, unix.Close(from))
 	}
 	switch {

@@ -104,6 +104,9 @@ func TestUnpackShape(t *testing.T) {
 		{"hard link", []tar.Header{file("a"), hard("b", "a"), hard("c", "/a"), hard("a", "a")}, "a b c", "."},
 		{"hard link to a symbolic link", []tar.Header{link("l", "../outside"), hard("m", "l")}, "l@ m@", "."},
 		{"hard link through a link", []tar.Header{file("d/f"), link("l", "d"), hard("x", "l/f")}, "d/ d/f l@ x", ". d"},
+		{"hard link over a whiteout", []tar.Header{file("f"), file(".wh.x"), hard("x", "f")}, "f x", "."},
+		{"whiteout after its hard link", []tar.Header{file("f"), hard("x", "f"), file(".wh.f")}, "f x", "."},
+		{"only whiteouts", []tar.Header{file("a/b/.wh.c"), file("a/.wh.d"), file("e/.wh..wh..opq")}, "a/ a/b/ a/b/c! a/d! e/opaque", ". a a/b e"},
 		{"hard link over a directory", []tar.Header{file("f"), file("d/x"), hard("d", "f")}, "d f", "."},
 		{"fifo and device", []tar.Header{
 			{Typeflag: tar.TypeFifo, Name: "p", Mode: 0o600}, {Typeflag: tar.TypeChar, Name: "null", Mode: 0o666, Devmajor: 1, Devminor: 3},
@@ -161,6 +164,7 @@ func TestUnpackRefuses(t *testing.T) {
 		{"link loop", archive(t, link("l", "l"), file("l/f")), `unpack "l/f": too many levels of symbolic links`},
 		{"hard link outside", archive(t, hard("x", "../outside")), `unpack "x": its link target leaves the layer`},
 		{"hard link through a link", archive(t, link("l", ".."), hard("x", "l/outside")), `unpack "x": its link target l/outside does not exist`},
+		{"hard link to a whiteout", archive(t, file(".wh.y"), hard("x", "y")), `unpack "x": its link target y does not exist`},
 		{"hard link to nothing", archive(t, hard("x", "y")), `unpack "x": its link target y does not exist`},
 		{"hard link to a directory", archive(t, dir("d"), hard("x", "d")), `unpack "x": its link target d cannot be linked`},
 		{"whiteout of nothing", archive(t, file("d/.wh.")), `unpack "d/.wh.": the whiteout names nothing`},
@@ -184,6 +188,68 @@ func TestUnpackRefuses(t *testing.T) {
 				t.Errorf("kind %v, want invalid", fault.KindOf(err))
 			}
 		})
+	}
+}
+
+// TestUnpackBounds: what counts is what comes out of a stream, not what its
+// headers say.
+func TestUnpackBounds(t *testing.T) {
+	needRoot(t)
+	// Go's writer refuses such a header.
+	pax := archive(t, file("f"))[:512]
+	copy(pax[124:], fmt.Sprintf("%011o", 2<<20))
+	pax[156] = 'x'
+	copy(pax[148:], "        ")
+	check := 0
+	for _, b := range pax {
+		check += int(b)
+	}
+	copy(pax[148:], fmt.Sprintf("%06o\x00 ", check))
+	pax = append(pax, bytes.Repeat([]byte("20 path=aaaaaaaaaaa\n"), 2<<20/20+1)...)
+	padded := append(archive(t, file("f")), make([]byte, 1<<20)...)
+	full := errors.New("enough")
+	for _, tt := range []struct {
+		name string
+		data []byte
+		o    Options
+		want string
+	}{
+		{"stream", padded, Options{MaxStream: 100_000}, "unpack layer: it decompresses to more than 100000 bytes, far too much for its size"},
+		{"PAX header", pax, Options{}, "unpack layer: no valid tar archive"},
+		{"charge", archive(t, file("f")), Options{Charge: func(int64) error { return full }}, `unpack "f": enough`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := unpack(t, tt.data, tt.o)
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestUnpackUserXattr: the store of a user namespace has other marks and no
+// devices.
+func TestUnpackUserXattr(t *testing.T) {
+	needRoot(t)
+	char := tar.Header{Typeflag: tar.TypeChar, Name: "null", Mode: 0o666, Devmajor: 1, Devminor: 3}
+	fifo := tar.Header{Typeflag: tar.TypeFifo, Name: "p", Mode: 0o600}
+	root, res, err := unpack(t, archive(t, dir("d"), file("d/.wh..wh..opq"), file(".wh.x"), char, fifo), Options{UserXattr: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := shape(t, root); got != "d/ p| x!" || res.Devices != 1 {
+		t.Errorf("got %s, %d devices left out", got, res.Devices)
+	}
+	v := make([]byte, 1)
+	if n, err := unix.Lgetxattr(root+"/d", "user.overlay.opaque", v); err != nil || string(v[:n]) != "y" {
+		t.Errorf("mark %q, %v", v, err)
+	}
+	var out bytes.Buffer
+	if err := Pack(context.Background(), openRoot(t, root), &out, PackOptions{Whiteouts: true, UserXattr: true}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(out.Bytes(), []byte("d/.wh..wh..opq")) || bytes.Contains(out.Bytes(), []byte("user.overlay")) {
+		t.Error("packed without the mark")
 	}
 }
 
