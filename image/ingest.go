@@ -47,6 +47,9 @@ func (s *Store) Ingest(ctx context.Context) (*Ingest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.agePartial(DefaultPartial); err != nil {
+		return nil, errors.Join(err, stage.Discard())
+	}
 	ctx, stop := context.WithCancel(ctx)
 	return &Ingest{
 		s: s, limits: s.Limits.orDefault(), ctx: ctx, stop: stop, stage: stage,
