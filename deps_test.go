@@ -24,7 +24,7 @@ var layers = map[string]int{
 	"spawn": 2, "cgroupfs": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2, "events": 2,
 	"logs":    2,
 	"archive": 3, "runtime": 3, "monitor": 3, "monitor/keeper": 3, "registry": 3, // stand on other mechanisms
-	"rootless": 4, "engine": 5,
+	"image/conf": 4, "rootless": 4, "engine": 5,
 	"cli": 6, "oci": 6,
 	"cli/complete": 7, // from here on in the cold program only
 	"cli/cold":     8,

@@ -15,6 +15,7 @@ func constructors() []func() Command {
 		imagesCommand, importCommand, saveCommand, loadCommand, rmiCommand,
 		tagCommand, historyCommand, commitCommand, imagePruneCommand, imageDiffCommand, imageMountCommand, imageUnmountCommand,
 		pullCommand, pushCommand, loginCommand, logoutCommand, searchCommand,
+		imageGCCommand, systemCheckCommand,
 		infoCommand, systemBootCommand, eventsCommand, versionCommand, completionCommand, completeCommand, execHelperCommand, keepCommand, manCommand,
 		diffCommand, exportCommand,
 		renameCommand, portCommand, updateCommand, containerPruneCommand,

@@ -48,11 +48,7 @@ func (is *Images) Import(ctx context.Context, o *ImportOptions) (string, error) 
 // Remove removes a tag, and the image with its last tag. Force removes an
 // image with several tags by ID, or one that a stopped container uses.
 func (is *Images) Remove(_ context.Context, ref string, force bool) ([]RemovedImage, error) {
-	users, err := is.e.imageHolders()
-	if err != nil {
-		return nil, err
-	}
-	done, err := is.e.images.Remove(ref, image.RemoveOptions{Force: force, InUse: func(id string) []string { return users[id] }})
+	done, err := is.e.images.Remove(ref, image.RemoveOptions{Force: force, InUse: is.e.imageUse()})
 	return is.told(done), err
 }
 

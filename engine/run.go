@@ -370,6 +370,7 @@ func (r *run) finish() (int, error) {
 	e, c := r.e, r.d.config
 	// What can wait is done while the container works.
 	err := e.snapshots.Tidy(r.d.id)
+	e.touchImage(&r.record)
 	// Whoever looks after this process was killed finds the slot, and cleans
 	// up when the container has ended.
 	defer r.pending.End()

@@ -203,6 +203,7 @@ func (r *run) keep(lock *state.Lock) error {
 	k.tell(wire.Started, []byte(r.record.ID))
 	lock.Unlock()
 	// Nothing of it is worth a container that runs without a keeper.
+	e.touchImage(&r.record)
 	if err := e.snapshots.Tidy(r.d.id); err != nil && r.o.Warn != nil {
 		r.o.Warn(err.Error())
 	}

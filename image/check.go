@@ -39,9 +39,8 @@ type CheckOptions struct {
 	// blob that is not. An image that cannot be helped is removed, so that it
 	// can be pulled again.
 	Repair bool
-	// InUse returns the users of an image by its id: what they stand on is
-	// not replaced. May be nil.
-	InUse func(id string) []string
+	// Users of images: what they stand on is not replaced. nil is [Nobody].
+	Users Users
 }
 
 // Check verifies the digest of every blob, compares every unpacked layer with
@@ -50,6 +49,9 @@ type CheckOptions struct {
 // and added meanwhile, and not removed.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (CheckReport, error) {
 	c := &checker{ctx: ctx, s: s, o: o, badBlobs: map[string]bool{}, badLayers: map[string]bool{}, images: map[string]*Image{}}
+	if c.o.Users == nil {
+		c.o.Users = Nobody
+	}
 	var err error
 	if c.lease, err = s.Lease(); err != nil {
 		return c.report, err
@@ -290,15 +292,14 @@ func (c *checker) dispose() error {
 		c.report.Problems[i].Repair = "removed"
 	}
 	err = errors.Join(err, c.rewrite())
+	users := c.o.Users()
 	named, nerr := s.named()
 	err = errors.Join(err, nerr)
 	for _, id := range c.lost {
 		m := c.images[id]
-		if c.o.InUse != nil {
-			if users := c.o.InUse(id); len(users) > 0 {
-				c.problem("image "+m.ShortID(), "kept, since container %s uses it; remove that, and check again", users[0])
-				continue
-			}
+		if u := users(id); len(u) > 0 {
+			c.problem("image "+m.ShortID(), "kept, since %s uses it; remove that, and check again", u[0])
+			continue
 		}
 		name := m.Familiar()
 		if err == nil {
@@ -310,8 +311,30 @@ func (c *checker) dispose() error {
 	if err == nil {
 		trash, err = s.detach()
 	}
+	c.settled()
 	lease.Release()
 	return errors.Join(emptyTrash(trash, err), s.Recover())
+}
+
+// settled notes what is gone together with what was removed.
+func (c *checker) settled() {
+	gone := func(dir, name string) bool {
+		return errors.Is(unix.Access(c.s.root+"/"+dir+"/"+name, unix.F_OK), fs.ErrNotExist)
+	}
+	for i := range c.report.Problems {
+		p := &c.report.Problems[i]
+		kind, name, _ := strings.Cut(p.Object, " ")
+		switch {
+		case p.Repair != "":
+		case kind == "blob" && gone("blobs/sha256", strings.TrimPrefix(name, "sha256:")), kind == "layer" && gone("layers", name):
+			p.Repair = "removed"
+		case kind == "image":
+			id := slices.IndexFunc(c.lost, func(id string) bool { return c.images[id].ShortID() == name })
+			if id >= 0 && gone("images", strings.TrimPrefix(c.lost[id], "sha256:")) {
+				p.Repair = "removed"
+			}
+		}
+	}
 }
 
 // rewrite makes the record of an image again from that of one of its names.
@@ -353,7 +376,7 @@ func (c *checker) layer(l *layerCheck, i int, diff string) error {
 		return nil
 	}
 	if user := c.user(key); user != "" {
-		p.Text += "; container " + user + " stands on it: remove that, and check again"
+		p.Text += "; " + user + " stands on it: remove that, and check again"
 		return nil
 	}
 	if err := c.remake(l, i, diff); err != nil {
@@ -365,13 +388,11 @@ func (c *checker) layer(l *layerCheck, i int, diff string) error {
 	return nil
 }
 
-// user returns a container that has a layer in its root.
+// user returns who has a layer in its root, or "".
 func (c *checker) user(key string) string {
-	if c.o.InUse == nil {
-		return ""
-	}
+	inUse := c.o.Users()
 	for id, m := range c.images {
-		if users := c.o.InUse(id); len(users) > 0 && slices.Contains(m.Layers, key) {
+		if users := inUse(id); len(users) > 0 && slices.Contains(m.Layers, key) {
 			return users[0]
 		}
 	}
@@ -397,7 +418,7 @@ func (c *checker) compareLayer(l *layerCheck, i int, diff string) error {
 	}
 	defer func() { _ = unix.Close(fd) }() // read only
 	pack := layer.PackOptions{Whiteouts: true, UserXattr: s.UserXattr}
-	if metaField(meta, "blob") == "" || l.blobs[i] == "" {
+	if l.blobs[i] == "" {
 		// Made here: what counts is the tree.
 		h := sha256.New()
 		if err := layer.Pack(c.ctx, fd, h, pack); err != nil {
@@ -471,7 +492,7 @@ func (c *checker) exchange(fresh, key string) error {
 		return err
 	}
 	if user := c.user(key); user != "" {
-		err = fault.New(fault.Conflict, "container %s uses it", user)
+		err = fault.New(fault.Conflict, "%s uses it", user)
 	} else {
 		dir := c.s.layerDir(key)
 		err = unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)

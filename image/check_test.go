@@ -65,11 +65,11 @@ func TestCheck(t *testing.T) {
 			"layer KEY: b: it has another mode; container web stands on it: remove that, and check again\n" +
 				"image ID: kept, since container web uses it; remove that, and check again\n", 2, map[string]bool{"x": true}},
 		{"blob", func(s *Store, m, _ Image) { must(os.Truncate(s.blobPath(m.blobs[1]), 10)) },
-			"blob BLOB: the content has digest SUM\nimage ID: it cannot be repaired here (removed; pull it again x:latest)\n", 1, nil},
+			"blob BLOB: the content has digest SUM (removed)\nimage ID: it cannot be repaired here (removed; pull it again x:latest)\n", 1, nil},
 		{"blob gone", func(s *Store, m, _ Image) { must(os.Remove(s.blobPath(m.blobs[1]))) },
-			"image ID: blob BLOB is missing\nimage ID: it cannot be repaired here (removed; pull it again x:latest)\n", 1, nil},
+			"image ID: blob BLOB is missing (removed)\nimage ID: it cannot be repaired here (removed; pull it again x:latest)\n", 1, nil},
 		{"made here", func(_ *Store, _, made Image) { must(os.Chmod(made.Lower[0]+"/c", 0o600)) },
-			"layer MADE: its files have changed\nimage MADEID: it cannot be repaired here (removed; pull it again made:latest)\n", 1, nil},
+			"layer MADE: its files have changed (removed)\nimage MADEID: it cannot be repaired here (removed; pull it again made:latest)\n", 1, nil},
 		{"record", func(s *Store, m, _ Image) { must(os.WriteFile(s.root+"/images/"+m.ID[7:], []byte("x"), 0o600)) },
 			"image HEX: read image record ROOT/images/HEX: the record is damaged (removed)\nimage ID: it had names only (recorded again)\n", 2, nil},
 		{"name", func(s *Store, m, _ Image) {
@@ -78,7 +78,7 @@ func TestCheck(t *testing.T) {
 		{"orphans", func(s *Store, _, _ Image) {
 			must(os.MkdirAll(s.layerDir("aaaaaaaaaaaaaaaaaaaa")+"/fs", 0o700))
 			must(os.WriteFile(s.blobPath("sha256:"+strings.Repeat("0", 64)), nil, 0o600))
-		}, "blob sha256:0000000000000000000000000000000000000000000000000000000000000000: the content has digest sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n" +
+		}, "blob sha256:0000000000000000000000000000000000000000000000000000000000000000: the content has digest sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 (removed)\n" +
 			"layer aaaaaaaaaaaaaaaaaaaa: no image has it (removed)\n" +
 			"blob sha256:0000000000000000000000000000000000000000000000000000000000000000: no image has it (removed)\n", 2, nil},
 	} {
@@ -87,11 +87,13 @@ func TestCheck(t *testing.T) {
 			m := mustPull(t, s, makePulled(t, zip, base, archive(t, "a/.wh.g", "a/h=2")), "x")
 			made := mustImport(t, s, "made", "c=1")
 			tt.damage(s, m, made)
-			o := CheckOptions{InUse: func(id string) []string {
-				if tt.users["x"] && id == m.ID {
-					return []string{"web"}
+			o := CheckOptions{Users: func() func(string) []string {
+				return func(id string) []string {
+					if tt.users["x"] && id == m.ID {
+						return []string{"container web"}
+					}
+					return nil
 				}
-				return nil
 			}}
 			found, err := s.Check(context.Background(), o)
 			must(err)
@@ -149,6 +151,7 @@ func TestPlanGC(t *testing.T) {
 		{"dangling", GCPolicy{Dangling: day}, "none 5 no name, not used for 10 days"},
 		{"kept", GCPolicy{Unused: 30 * day, Keep: []string{"old"}}, ""},
 		{"kept by pattern", GCPolicy{Age: 50 * day, Keep: []string{"o*:*"}}, "used 20 here for 100 days"},
+		{"fresh", GCPolicy{Unused: 30 * day, Fresh: 91 * day}, ""},
 		{"room enough", GCPolicy{MaxBytes: 189}, ""},
 		{"no room", GCPolicy{MaxBytes: 180, LowBytes: 175}, "old 10 the store is above 180 bytes; none 5 the store is above 180 bytes"},
 		{"much too little", GCPolicy{MaxBytes: 100}, "old 10 the store is above 100 bytes; none 5 the store is above 100 bytes; used 120 the store is above 100 bytes"},
@@ -195,7 +198,7 @@ func TestGC(t *testing.T) {
 		return nil
 	}
 	for _, dry := range []bool{true, false} {
-		done, err := s.GC(policy, inUse, dry)
+		done, err := s.GC(policy, func() func(string) []string { return inUse }, dry)
 		if err != nil || len(done) != 1 || done[0].ID != images[0].ID || done[0].Bytes < 10_000 {
 			t.Errorf("removed %+v, %v", done, err)
 		}

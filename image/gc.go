@@ -30,7 +30,11 @@ type GCPolicy struct {
 	MaxBytes int64
 	LowBytes int64    // 0: 80 % of MaxBytes
 	Keep     []string // names, or patterns as of path.Match, that stay
-	Partial  time.Duration
+	// Fresh is how long an image stays whatever the rest says.
+	Fresh time.Duration
+	// Partial is how long what a broken transfer has left stays; 0 is
+	// DefaultPartial.
+	Partial time.Duration
 }
 
 // DefaultPartial is how long what a broken transfer has left is kept.
@@ -86,7 +90,7 @@ func PlanGC(images []GCCandidate, p GCPolicy, now time.Time) []GCVictim {
 	for i := range images {
 		c := &images[i]
 		switch {
-		case c.InUse || c.Pinned || p.keeps(c.Names):
+		case c.InUse || c.Pinned || now.Sub(c.Used) < p.Fresh || p.keeps(c.Names):
 		case p.Unused > 0 && now.Sub(c.Used) > p.Unused:
 			take(c, "not used for "+days(now.Sub(c.Used)))
 		case p.Age > 0 && now.Sub(c.Added) > p.Age:
@@ -145,10 +149,17 @@ func (s *Store) Touch(id string) {
 	_ = unix.UtimesNanoAt(unix.AT_FDCWD, p, nil, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// GC removes what the policy says; inUse returns the users of an image by its
-// id and is called with the store locked. With dry it only tells.
-func (s *Store) GC(p GCPolicy, inUse func(id string) []string, dry bool) ([]GCVictim, error) {
-	images, err := s.candidates(inUse)
+// Users looks who uses images at that moment, and returns the users of an image
+// by its id. It is called with the store locked where that counts.
+type Users func() func(id string) []string
+
+// Nobody uses any image.
+func Nobody() func(string) []string { return func(string) []string { return nil } }
+
+// GC removes what the policy says, and what transfers have left. With dry it
+// only tells.
+func (s *Store) GC(p GCPolicy, users Users, dry bool) ([]GCVictim, error) {
+	images, err := s.candidates(users())
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +167,7 @@ func (s *Store) GC(p GCPolicy, inUse func(id string) []string, dry bool) ([]GCVi
 	if dry {
 		return plan, nil
 	}
-	done, err := s.removeVictims(plan, inUse)
+	done, err := s.removeVictims(plan, users)
 	return done, errors.Join(err, s.agePartial(cmp.Or(p.Partial, DefaultPartial)))
 }
 
@@ -185,7 +196,7 @@ func (s *Store) candidates(inUse func(id string) []string) ([]GCCandidate, error
 			at := time.Unix(st.Mtim.Unix())
 			c := byID[m.ID]
 			if c == nil {
-				c = &GCCandidate{ID: m.ID, Added: at, Used: at, Parts: map[string]int64{}, InUse: inUse != nil && len(inUse(m.ID)) > 0}
+				c = &GCCandidate{ID: m.ID, Added: at, Used: at, Parts: map[string]int64{}, InUse: len(inUse(m.ID)) > 0}
 				byID[m.ID] = c
 				order = append(order, m.ID)
 			}
@@ -229,7 +240,7 @@ func (s *Store) parts(m *Image, into map[string]int64) {
 
 // removeVictims removes images that are still as unused as they were when the
 // plan was made.
-func (s *Store) removeVictims(plan []GCVictim, inUse func(id string) []string) (done []GCVictim, err error) {
+func (s *Store) removeVictims(plan []GCVictim, users Users) (done []GCVictim, err error) {
 	lease, err := s.lock(unix.LOCK_EX)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // no store
@@ -237,12 +248,13 @@ func (s *Store) removeVictims(plan []GCVictim, inUse func(id string) []string) (
 	if err != nil {
 		return nil, err
 	}
+	inUse := users()
 	named, err := s.named()
 	for i := 0; i < len(plan) && err == nil; i++ {
 		v := &plan[i]
 		p := s.root + "/images/" + strings.TrimPrefix(v.ID, "sha256:")
 		var st unix.Stat_t
-		if unix.Lstat(p, &st) != nil || time.Unix(st.Mtim.Unix()).After(v.used) || inUse != nil && len(inUse(v.ID)) > 0 {
+		if unix.Lstat(p, &st) != nil || time.Unix(st.Mtim.Unix()).After(v.used) || len(inUse(v.ID)) > 0 {
 			continue
 		}
 		if err = s.removeRecords(v.ID, named); err == nil {

@@ -114,7 +114,7 @@ func readConfig(path string) (Config, error) {
 // unknown key is one, so that a slip of the pen is not a mirror unused.
 func ParseConfig(data []byte) (Config, error) {
 	var c Config
-	if err := decodeTOML(data, &c); err != nil {
+	if err := DecodeTOML(data, &c); err != nil {
 		return Config{}, err
 	}
 	seen := map[string]bool{}
@@ -142,8 +142,8 @@ func ParseConfig(data []byte) (Config, error) {
 	return c, nil
 }
 
-// decodeTOML refuses unknown keys and says where an error is.
-func decodeTOML(data []byte, to any) error {
+// DecodeTOML refuses unknown keys and says where an error is.
+func DecodeTOML(data []byte, to any) error {
 	d := toml.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	err := d.Decode(to)

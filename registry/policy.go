@@ -80,7 +80,7 @@ func parsePolicy(data []byte, file string, read func(string) ([]byte, error)) ([
 		Default string `toml:"default"` // a Requirement without parameters
 		Rules   []Rule `toml:"rule"`
 	}
-	if err := decodeTOML(data, &doc); err != nil {
+	if err := DecodeTOML(data, &doc); err != nil {
 		return nil, err
 	}
 	if doc.Default != "" {

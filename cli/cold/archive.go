@@ -11,7 +11,6 @@ import (
 	"github.com/tare-engine/tare/cli"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
-	"github.com/tare-engine/tare/layer/unzstd"
 )
 
 // busy makes the runtime fit for moving much data: a thread that writes files
@@ -26,17 +25,6 @@ const (
 	minProcs  = 4
 	gcPercent = 400
 )
-
-// store returns the image store, with all that tared can read.
-func store(app *cli.App) (*image.Store, error) {
-	e, err := app.Engine()
-	if err != nil {
-		return nil, err
-	}
-	s := e.Images.Store()
-	s.Zstd = unzstd.New
-	return s, nil
-}
 
 type save struct {
 	format, output, platform string
@@ -70,7 +58,7 @@ func (s *save) Run(ctx context.Context, app *cli.App, args []string) (int, error
 			return 0, err
 		}
 	}
-	st, err := store(app)
+	_, st, _, err := imageStore(app)
 	if err != nil {
 		return 0, err
 	}
@@ -118,16 +106,12 @@ func (l *load) Run(ctx context.Context, app *cli.App, _ []string) (int, error) {
 			return 0, err
 		}
 	}
-	s, err := store(app)
+	e, s, c, err := imageStore(app)
 	if err != nil {
 		return 0, err
 	}
 	busy()
 	list, err := l.read(ctx, app, s, o)
-	if err != nil {
-		return 0, err
-	}
-	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
@@ -141,7 +125,7 @@ func (l *load) Run(ctx context.Context, app *cli.App, _ []string) (int, error) {
 			app.Print("Loaded image ID: " + m.Image.ID + "\n")
 		}
 	}
-	return 0, nil
+	return 0, collect(e, c)
 }
 
 func (l *load) read(ctx context.Context, app *cli.App, s *image.Store, o archive.LoadOptions) ([]archive.Loaded, error) {

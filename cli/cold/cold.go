@@ -24,6 +24,10 @@ func Action(command string) cli.Action {
 		return &completion{command: command}
 	case "man":
 		return man{}
+	case "image gc":
+		return &imageGC{}
+	case "system check":
+		return &systemCheck{}
 	case "import":
 		return &importImage{}
 	case "load":

@@ -5,7 +5,6 @@ import (
 
 	"github.com/tare-engine/tare/cli"
 	"github.com/tare-engine/tare/engine"
-	"github.com/tare-engine/tare/layer/unzstd"
 )
 
 type importImage struct{ o engine.ImportOptions }
@@ -30,11 +29,10 @@ func (i *importImage) Run(ctx context.Context, app *cli.App, args []string) (int
 	if i.o.Source == "-" {
 		i.o.Stdin = app.Stdin
 	}
-	e, err := app.Engine()
+	e, _, _, err := imageStore(app)
 	if err != nil {
 		return 0, err
 	}
-	e.Images.Store().Zstd = unzstd.New
 	busy()
 	id, err := e.Images.Import(ctx, &i.o)
 	if err != nil {

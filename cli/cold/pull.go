@@ -8,7 +8,6 @@ import (
 	"github.com/tare-engine/tare/engine"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
-	"github.com/tare-engine/tare/layer/unzstd"
 	"github.com/tare-engine/tare/reference"
 	"github.com/tare-engine/tare/registry"
 )
@@ -48,7 +47,7 @@ func (p *pull) Run(ctx context.Context, app *cli.App, args []string) (int, error
 	if o.Policy, err = registry.LoadPolicy(); err != nil {
 		return 0, err
 	}
-	e, err := app.Engine()
+	e, _, conf, err := imageStore(app)
 	if err != nil {
 		return 0, err
 	}
@@ -56,13 +55,19 @@ func (p *pull) Run(ctx context.Context, app *cli.App, args []string) (int, error
 	if err != nil {
 		return 0, err
 	}
+	busy()
 	if p.all {
-		return 0, p.tags(ctx, app, e, c, ref, o)
+		err = p.tags(ctx, app, e, c, ref, o)
+	} else {
+		if ref.Tag == "" && ref.Digest == "" && !p.quiet {
+			app.Print("Using default tag: latest\n")
+		}
+		err = p.one(ctx, app, e, c, ref.Tagged(), o)
 	}
-	if ref.Tag == "" && ref.Digest == "" && !p.quiet {
-		app.Print("Using default tag: latest\n")
+	if err != nil {
+		return 0, err
 	}
-	return 0, p.one(ctx, app, e, c, ref.Tagged(), o)
+	return 0, collect(e, conf)
 }
 
 // client is a client of registries as it is configured.
@@ -112,9 +117,7 @@ func (p *pull) one(ctx context.Context, app *cli.App, e *engine.Engine, c *regis
 		show.Note(what + ": Pulling from " + shownPath(ref))
 	}
 	o.Progress = show
-	s := e.Images.Store()
-	s.Zstd = unzstd.New
-	out, err := c.Pull(ctx, s, ref, o)
+	out, err := c.Pull(ctx, e.Images.Store(), ref, o)
 	show.Close()
 	if err != nil {
 		return err
