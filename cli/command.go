@@ -29,6 +29,7 @@ type Command struct {
 	// Complete says what the arguments name: Images, Containers, or one of
 	// the words given. Used by tared only.
 	Complete CompleteKind
+	States   []string // of CompleteContainers: those in one of these states; nil is all
 	Words    []string
 
 	// Stop ends the flags at the first argument, so that those after it

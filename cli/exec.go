@@ -13,7 +13,7 @@ func execCommand() Command {
 	return Command{
 		Name: "exec", Aliases: []string{"container exec"}, Args: "CONTAINER COMMAND [ARG...]", Short: "Run a command in a running container",
 		Example: "tare exec web cat /etc/os-release\ntare exec -it web sh\ntare exec -u www-data -w /tmp web id",
-		Flags:   execFlags, Stop: true, MinArgs: 2, MaxArgs: -1, Complete: CompleteContainers,
+		Flags:   execFlags, Stop: true, MinArgs: 2, MaxArgs: -1, Complete: CompleteContainers, States: []string{"running"},
 		New: func() Action { return &execAction{getenv: os.LookupEnv} },
 	}
 }

@@ -33,7 +33,7 @@ func portCommand() Command {
 	return Command{
 		Name: "port", Aliases: []string{"container port"}, Args: "CONTAINER [PORT[/PROTO]]", Short: "Show where a container's ports are published",
 		Example: "tare port web\ntare port web 80/tcp",
-		MinArgs: 1, MaxArgs: 2, Complete: CompleteContainers,
+		MinArgs: 1, MaxArgs: 2, Complete: CompleteContainers, States: []string{"running"},
 		New: func() Action { return portAction{} },
 	}
 }

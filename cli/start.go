@@ -35,7 +35,7 @@ func createFlags() []Flag {
 func startCommand() Command {
 	return Command{
 		Name: "start", Aliases: []string{"container start"}, Args: "CONTAINER [CONTAINER...]", Short: "Start containers that do not run",
-		Flags: startFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers,
+		Flags: startFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers, States: []string{"created", "exited"},
 		New: func() Action { return &startAction{sigProxy: true} },
 	}
 }
@@ -103,7 +103,7 @@ func (s *startAction) Run(ctx context.Context, app *App, args []string) (int, er
 func attachCommand() Command {
 	return Command{
 		Name: "attach", Aliases: []string{"container attach"}, Args: "CONTAINER", Short: "Connect the terminal with a running container",
-		Flags: attachFlags, MinArgs: 1, MaxArgs: 1, Complete: CompleteContainers,
+		Flags: attachFlags, MinArgs: 1, MaxArgs: 1, Complete: CompleteContainers, States: []string{"running"},
 		New: func() Action { return &attachAction{sigProxy: true} },
 	}
 }

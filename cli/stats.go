@@ -13,7 +13,7 @@ func statsCommand() Command {
 	return Command{
 		Name: "stats", Aliases: []string{"container stats"}, Args: "[CONTAINER...]", Short: "Show what containers use, as it changes",
 		Example: "tare stats\ntare stats --no-stream --format json web",
-		Flags:   statsFlags, MaxArgs: -1, Complete: CompleteContainers,
+		Flags:   statsFlags, MaxArgs: -1, Complete: CompleteContainers, States: []string{"running"},
 		New: func() Action { return &statsAction{} },
 	}
 }

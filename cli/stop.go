@@ -13,7 +13,7 @@ import (
 func stopCommand() Command {
 	return Command{
 		Name: "stop", Aliases: []string{"container stop"}, Args: "CONTAINER [CONTAINER...]", Short: "Stop containers: stop signal, then SIGKILL",
-		Flags: stopFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers,
+		Flags: stopFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers, States: []string{"running", "paused", "restarting"},
 		New: func() Action { return &stopAction{} },
 	}
 }
@@ -69,7 +69,7 @@ func (s *stopAction) Run(ctx context.Context, app *App, args []string) (int, err
 func killCommand() Command {
 	return Command{
 		Name: "kill", Aliases: []string{"container kill"}, Args: "CONTAINER [CONTAINER...]", Short: "Send a signal to running containers",
-		Flags: killFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers,
+		Flags: killFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers, States: []string{"running", "paused"},
 		New: func() Action { return &killAction{} },
 	}
 }
@@ -101,7 +101,7 @@ func (k *killAction) Run(ctx context.Context, app *App, args []string) (int, err
 func pauseCommand() Command {
 	return Command{
 		Name: "pause", Aliases: []string{"container pause"}, Args: "CONTAINER [CONTAINER...]", Short: "Freeze every process of containers",
-		MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers,
+		MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers, States: []string{"running"},
 		New: func() Action { return plain("pause", (*engine.Containers).Pause) },
 	}
 }
@@ -109,7 +109,7 @@ func pauseCommand() Command {
 func unpauseCommand() Command {
 	return Command{
 		Name: "unpause", Aliases: []string{"container unpause"}, Args: "CONTAINER [CONTAINER...]", Short: "Let frozen containers go on",
-		MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers,
+		MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers, States: []string{"paused"},
 		New: func() Action { return plain("unpause", (*engine.Containers).Unpause) },
 	}
 }
@@ -117,7 +117,7 @@ func unpauseCommand() Command {
 func waitCommand() Command {
 	return Command{
 		Name: "wait", Aliases: []string{"container wait"}, Args: "CONTAINER [CONTAINER...]", Short: "Wait until containers end, and print their exit codes",
-		MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers,
+		MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers, States: []string{"running", "paused", "restarting"},
 		New: func() Action { return waitAction{} },
 	}
 }

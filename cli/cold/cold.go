@@ -56,7 +56,7 @@ func (*completion) Set(string, string) error { return nil }
 func (c *completion) Run(ctx context.Context, app *cli.App, args []string) (int, error) {
 	root := complete.Root(complete.Names{
 		Images:     func() []string { return images(ctx, app) },
-		Containers: func() []string { return containers(ctx, app) },
+		Containers: func(states []string) []string { return containers(ctx, app, states) },
 	})
 	root.SetArgs(append([]string{c.command}, args...))
 	return 0, root.Execute()
@@ -80,12 +80,12 @@ func images(ctx context.Context, app *cli.App) []string {
 	return names
 }
 
-func containers(ctx context.Context, app *cli.App) []string {
+func containers(ctx context.Context, app *cli.App, states []string) []string {
 	e, err := app.Engine()
 	if err != nil {
 		return nil
 	}
-	list, err := e.Containers.List(ctx, engine.ListOptions{All: true})
+	list, err := e.Containers.List(ctx, engine.ListOptions{All: true, Brief: true, Filters: engine.Filters{"status": states}})
 	if err != nil {
 		return nil
 	}

@@ -17,7 +17,7 @@ import (
 // errors are nobody's business while a key is pressed.
 type Names struct {
 	Images     func() []string
-	Containers func() []string
+	Containers func(states []string) []string // nil: in any state
 }
 
 // Root returns the whole command line of tare. Its commands do nothing but
@@ -138,7 +138,14 @@ func arguments(c *cli.Command, names Names) cobra.CompletionFunc {
 		}
 		return listed(names.Images)
 	case cli.CompleteContainers:
-		return listed(names.Containers)
+		if names.Containers == nil {
+			return cobra.NoFileCompletions
+		}
+		list := listed(func() []string { return names.Containers(c.States) })
+		if c.Stop { // what follows the container is the command in it
+			return first(list)
+		}
+		return list
 	case cli.CompleteFiles:
 	}
 	return nil

@@ -13,7 +13,7 @@ func candidates(t *testing.T, args ...string) []string {
 	t.Helper()
 	root := Root(Names{
 		Images:     func() []string { return []string{"debian:bookworm", "tare/base:latest"} },
-		Containers: func() []string { return []string{"web", "db"} },
+		Containers: func(states []string) []string { return append([]string{"web", "db"}, states...) },
 	})
 	var out bytes.Buffer
 	root.SetOut(&out)
@@ -46,6 +46,10 @@ func TestCandidates(t *testing.T) {
 		{[]string{"run", "--cpuset"}, "--cpuset-cpus --cpuset-mems"},
 		{[]string{"rm", ""}, "web db"},
 		{[]string{"rm", "web", ""}, "db"},
+		{[]string{"stop", "web", ""}, "db running paused restarting"},
+		{[]string{"container", "start", "web", ""}, "db created exited"},
+		{[]string{"exec", ""}, "web db running"},
+		{[]string{"exec", "web", ""}, ""},
 	} {
 		got := strings.Join(candidates(t, tt.args...), " ")
 		if got != tt.want {
