@@ -2,7 +2,6 @@ package oci
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/jsonread"
+	"golang.org/x/sys/unix"
 )
 
 // maxConfig bounds a config.json, and all other JSON that is read. Podman's
@@ -21,30 +21,43 @@ const maxConfig = 16 << 20
 // readJSON reads one JSON value of a file, or with "-" of standard input, by a
 // function of spec_json.go, and returns its text.
 func readJSON[T any](a *App, path string, v *T, read func(*jsonread.Reader, *T)) ([]byte, error) {
-	f := a.Stdin
+	fd := int(a.Stdin.Fd())
 	if path != "-" {
 		var err error
-		if f, err = os.Open(path); err != nil {
-			return nil, unwrapPath("open", path, err)
+		if fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			return nil, fault.New(fault.KindOf(err), "open %s: %w", path, err)
 		}
-		defer func() { _ = f.Close() }()
+		defer func() { _ = unix.Close(fd) }() // read only
 	}
-	b := make([]byte, 0, 64<<10)
+	b, err := readAll(fd, maxConfig)
+	if err != nil {
+		return nil, fault.New(fault.KindOf(err), "read %s: %w", path, err)
+	}
+	if err := parseJSON(b, v, read); err != nil {
+		return nil, fault.New(fault.Invalid, "parse %s: %w", path, err)
+	}
+	return b, nil
+}
+
+// readAll reads to the end. It does not begin with the poller that os.File is
+// registered with.
+func readAll(fd, max int) ([]byte, error) {
+	b := make([]byte, 0, 32<<10)
 	for {
-		n, err := f.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		switch {
-		case errors.Is(err, io.EOF):
-			if err := parseJSON(b, v, read); err != nil {
-				return nil, fault.New(fault.Invalid, "parse %s: %w", path, err)
-			}
-			return b, nil
-		case err != nil:
-			return nil, unwrapPath("read", path, err)
-		case len(b) > maxConfig:
-			return nil, fault.New(fault.Invalid, "read %s: larger than %d bytes", path, maxConfig)
-		case len(b) == cap(b):
+		if len(b) == cap(b) {
 			b = append(b, make([]byte, len(b))...)[:len(b)]
+		}
+		n, err := unix.Read(fd, b[len(b):cap(b)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, err
+		case n == 0:
+			return b, nil
+		}
+		if b = b[:len(b)+n]; len(b) > max {
+			return nil, fault.New(fault.Invalid, "larger than %d bytes", max)
 		}
 	}
 }

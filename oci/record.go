@@ -145,7 +145,7 @@ func (a *App) open(id string) (*container, error) {
 }
 
 func (c *container) read() error {
-	b, err := os.ReadFile(c.dir + recordFile)
+	b, err := fsatomic.ReadFile(c.dir + recordFile)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return fault.New(fault.NotFound, "open %s: %w", filepath.Base(c.dir), errNotExist)
 	}
