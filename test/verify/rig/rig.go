@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -168,10 +170,10 @@ func Test(t testing.TB) *Rig {
 // Args completes the arguments of a command line: a container that says
 // nothing else gets the rig's cgroup parent.
 func (r *Rig) Args(args []string) []string {
-	if len(args) == 0 || args[0] != "run" {
+	if len(args) == 0 || args[0] != "run" && args[0] != "create" {
 		return args
 	}
-	return append([]string{"run", "--cgroup-parent", r.Parent}, args[1:]...)
+	return append([]string{args[0], "--cgroup-parent", r.Parent}, args[1:]...)
 }
 
 // Env are the variables that make a tare this rig's.
@@ -255,7 +257,7 @@ func (r *Rig) Left() []string {
 	var left []string
 	for _, dir := range []string{
 		r.Root + "/containers", r.Root + "/containers/.names", r.Root + "/overlay", r.Root + "/staging",
-		r.RunRoot + "/containers",
+		r.RunRoot + "/containers", r.RunRoot + "/live", r.RunRoot + "/execs", r.Root + "/logs",
 	} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -278,6 +280,9 @@ func (r *Rig) Left() []string {
 		}
 	}
 	left = append(left, r.groups()...)
+	for _, p := range r.Helpers() {
+		left = append(left, "process "+p.Args)
+	}
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return append(left, err.Error())
@@ -288,6 +293,56 @@ func (r *Rig) Left() []string {
 		}
 	}
 	return left
+}
+
+// Helper is a process of tare's that is no command of a test: a starter, or a
+// keeper.
+type Helper struct {
+	Pid  int
+	Args string
+}
+
+// Helpers finds those of this rig, by the run root in their arguments.
+func (r *Rig) Helpers() []Helper {
+	var list []Helper
+	dirs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, d := range dirs {
+		b, err := os.ReadFile(d)
+		if err != nil {
+			continue // ended
+		}
+		args := strings.ReplaceAll(string(b), "\x00", " ")
+		if !strings.Contains(args, r.RunRoot+" ") || !strings.HasPrefix(args, "tare-monitor ") && !strings.Contains(args, " __keep ") {
+			continue
+		}
+		pid, err := strconv.Atoi(strings.Split(d, "/")[2])
+		if err == nil {
+			list = append(list, Helper{pid, args})
+		}
+	}
+	return list
+}
+
+// Procs returns the processes in the cgroups of the rig's containers, by
+// container ID.
+func (r *Rig) Procs() map[string][]int {
+	procs := map[string][]int{}
+	for i := range r.Layout.Hierarchies {
+		files, _ := filepath.Glob(r.Layout.Hierarchies[i].Mount + r.Parent + "/*/cgroup.procs")
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				continue // removed meanwhile
+			}
+			id := filepath.Base(filepath.Dir(f))
+			for pid := range strings.FieldsSeq(string(b)) {
+				if n, err := strconv.Atoi(pid); err == nil && !slices.Contains(procs[id], n) {
+					procs[id] = append(procs[id], n)
+				}
+			}
+		}
+	}
+	return procs
 }
 
 func (r *Rig) groups() []string {
