@@ -99,10 +99,16 @@ func pathError(name string, err error) error {
 	return fault.New(fault.KindOf(err), "%s: %w", name, err)
 }
 
+// The events of a copy, with Docker's names.
+const (
+	copyFrom = "archive-path"
+	copyTo   = "extract-to-dir"
+)
+
 // CopyFrom copies a path of a container to a path of the host and returns the
 // number of bytes that files have.
 func (cs *Containers) CopyFrom(ctx context.Context, ref, src, dst string, o *CopyOptions) (int64, error) {
-	v, done, err := cs.openView(ctx, ref)
+	v, done, err := cs.openView(ctx, ref, copyFrom)
 	if err != nil {
 		return 0, err
 	}
@@ -141,7 +147,7 @@ func (cs *Containers) CopyFrom(ctx context.Context, ref, src, dst string, o *Cop
 
 // Pack writes a path of a container as a tar stream.
 func (cs *Containers) CopyOut(ctx context.Context, ref, src string, w io.Writer, o *CopyOptions) error {
-	v, done, err := cs.openView(ctx, ref)
+	v, done, err := cs.openView(ctx, ref, copyFrom)
 	if err != nil {
 		return err
 	}
@@ -162,7 +168,7 @@ func (cs *Containers) CopyTo(ctx context.Context, src, ref, dst string, o *CopyO
 		return 0, err
 	}
 	defer func() { _ = unix.Close(from) }()
-	v, done, err := cs.openView(ctx, ref)
+	v, done, err := cs.openView(ctx, ref, copyTo)
 	if err != nil {
 		return 0, err
 	}
@@ -196,7 +202,7 @@ func (cs *Containers) CopyTo(ctx context.Context, src, ref, dst string, o *CopyO
 // CopyIn extracts a tar stream, plain or with gzip, into a directory of a
 // container. Owners are those of the archive.
 func (cs *Containers) CopyIn(ctx context.Context, r io.Reader, ref, dst string) (int64, error) {
-	v, done, err := cs.openView(ctx, ref)
+	v, done, err := cs.openView(ctx, ref, copyTo)
 	if err != nil {
 		return 0, err
 	}
@@ -295,7 +301,7 @@ func transfer(ctx context.Context, from int, name string, p layer.PackOptions, r
 }
 
 // openView finds a container and opens its file system.
-func (cs *Containers) openView(ctx context.Context, ref string) (*view, func(), error) {
+func (cs *Containers) openView(ctx context.Context, ref, event string) (*view, func(), error) {
 	id, err := cs.e.state.Find(ref)
 	if err != nil {
 		return nil, nil, err
@@ -304,5 +310,6 @@ func (cs *Containers) openView(ctx context.Context, ref string) (*view, func(), 
 	if err != nil {
 		return nil, nil, err
 	}
+	cs.e.note(event, v.of)
 	return v, v.close, nil
 }

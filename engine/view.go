@@ -18,6 +18,7 @@ import (
 type view struct {
 	root  int // O_PATH; every name is resolved as if it were "/"
 	ids   idMaps
+	of    *state.Record
 	close func()
 }
 
@@ -39,7 +40,7 @@ func (e *Engine) view(ctx context.Context, id string) (*view, error) {
 		}
 		p := spawn.Process{Pid: r.Proc.Pid, Pidfd: fd}
 		defer p.Release()
-		v := &view{ids: idMapsOf(p.Pid)}
+		v := &view{ids: idMapsOf(p.Pid), of: r}
 		v.root, err = openRoot(p)
 		v.close = func() { _ = unix.Close(v.root) }
 		return v, err
@@ -113,7 +114,7 @@ func (e *Engine) stoppedView(ctx context.Context, r *state.Record) (*view, error
 	if err != nil {
 		return nil, err
 	}
-	v := &view{ids: idMapsOf(child.Process.Pid)}
+	v := &view{ids: idMapsOf(child.Process.Pid), of: r}
 	if err := child.Ready(); err != nil {
 		return nil, err
 	}
