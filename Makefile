@@ -67,6 +67,10 @@ test-arm64: ## the pure and the spawn tests on an emulated arm64 machine
 bench: build ## measure tare next to crun, runc, podman and bubblewrap
 	$(GO) run ./bench $(BENCHFLAGS)
 
+.PHONY: bench-pull
+bench-pull: build ## measure pulls: make bench-pull LAYERS="first.tar second.tar" BENCHFLAGS="-n 5 -dir /var/tmp"
+	$(GO) run ./bench/pull $(BENCHFLAGS) $(LAYERS)
+
 .PHONY: soak
 soak: build ## a thousand starts in a row; nothing may be left behind
 	TARE_SOAK=1 $(GO) test -count=1 -v -timeout 30m -run Soak ./spawn

@@ -48,7 +48,7 @@ func TestLayers(t *testing.T) {
 	for line := range strings.Lines(out) {
 		f := strings.Fields(line)
 		from, ok := strings.CutPrefix(f[0], module)
-		if !ok || strings.HasPrefix(from, "cmd/") || strings.HasPrefix(from, "test/") || from == "bench" || strings.Contains(from, "internal") {
+		if !ok || strings.HasPrefix(from, "cmd/") || strings.HasPrefix(from, "test/") || from == "bench" || strings.HasPrefix(from, "bench/") || strings.Contains(from, "internal") {
 			continue
 		}
 		high, ok := layers[from]
