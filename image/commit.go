@@ -57,7 +57,9 @@ func (in *Ingest) Commit(ctx context.Context, spec *CommitSpec) (Image, error) {
 	if m.Manifest, err = in.Blob("", manifest); err != nil {
 		return Image{}, err
 	}
-	return in.commit(ctx, m, layers, spec.Names)
+	m, err = in.commit(ctx, m, layers, spec.Names)
+	in.noteFull(err)
+	return m, err
 }
 
 // position is a layer in its place in an image.

@@ -9,9 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,9 +29,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// churn imports, names and removes images until it is killed.
+// churn imports, pulls, names and removes images until it is killed.
 func churn(s *Store) {
+	t := &testing.T{}
 	for i := 0; ; i++ {
+		if i%3 == 2 {
+			p := makePulled(t, plainBlob, tarOf("./", "base=1"), tarOf("f="+strings.Repeat("x", 5000), "big="+noise(3<<20)))
+			_, _, err := p.pull(context.Background(), s, "pulled", "x")
+			if err == nil && i%4 == 1 {
+				_, err = s.GC(GCPolicy{MaxBytes: 1}, Nobody, false)
+			}
+			if err != nil {
+				fmt.Println(err)
+				os.Exit(3)
+			}
+			continue
+		}
 		data := tarOf("./", "f="+strings.Repeat("x", 5000), fmt.Sprintf("n=%d", i%3))
 		_, err := s.AddImage(context.Background(), "x", Platform{}, Config{}, bytes.NewReader(tarOf("./", "base=1")), bytes.NewReader(data))
 		if err == nil && i%2 == 1 {
@@ -79,7 +92,11 @@ func check(t *testing.T, s *Store) {
 // left works, and goes away.
 func TestKill(t *testing.T) {
 	s := newStore(t)
-	for i := range 20 {
+	rounds := 20
+	if os.Getenv("TARE_SOAK") != "" {
+		rounds = 500
+	}
+	for i := range rounds {
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(os.Environ(), "TARE_TEST_CHURN="+s.root)
 		var out bytes.Buffer
@@ -87,7 +104,7 @@ func TestKill(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(10+i*7) * time.Millisecond)
+		time.Sleep(time.Duration(10+i*7%300) * time.Millisecond)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -99,6 +116,21 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		check(t, s)
+		report, err := s.Check(context.Background(), CheckOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range report.Problems {
+			if p.Text != "no image has it" { // the next removal takes it
+				t.Errorf("round %d: %s: %s", i, p.Object, p.Text)
+			}
+		}
+	}
+	if report, err := s.Check(context.Background(), CheckOptions{Repair: true}); err != nil {
+		t.Errorf("%s%v", report.String(), err)
+	}
+	if report, err := s.Check(context.Background(), CheckOptions{}); err != nil || len(report.Problems) > 0 {
+		t.Errorf("after the repair: %s%v", report.String(), err)
 	}
 	list, err := s.List()
 	if err != nil {
@@ -151,13 +183,23 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
-// TestDiskFull imports more than a small file system holds.
+// TestDiskFull imports and pulls more than a small file system holds, in a
+// process with a mount namespace of its own.
 func TestDiskFull(t *testing.T) {
 	needRoot(t)
-	dir := t.TempDir()
-	runtime.LockOSThread() // never unlocked: the thread is not to be used again
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		t.Skipf("needs a mount namespace: %v", err)
+	dir := os.Getenv("TARE_TEST_FULL")
+	if dir == "" {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestDiskFull$", "-test.v")
+		cmd.Env = append(os.Environ(), "TARE_TEST_FULL="+t.TempDir())
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+		out, err := cmd.CombinedOutput()
+		if errors.Is(err, unix.EPERM) {
+			t.Skipf("needs a mount namespace: %v", err)
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		t.Fatal(err)
@@ -165,13 +207,9 @@ func TestDiskFull(t *testing.T) {
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	}()
 	s := Open(dir + "/data")
 	big := archive(t, "./", "big="+strings.Repeat("data", 2<<20))
+	pulled := makePulled(t, plainBlob, archive(t, "small="+noise(2<<20)), big)
 	free := func() uint64 {
 		var st unix.Statfs_t
 		if err := unix.Statfs(dir, &st); err != nil {
@@ -194,6 +232,10 @@ func TestDiskFull(t *testing.T) {
 		},
 		func() error {
 			_, err := s.AddImage(context.Background(), "x", Platform{}, Config{}, bytes.NewReader(big))
+			return err
+		},
+		func() error {
+			_, _, err := pulled.pull(context.Background(), s, "x")
 			return err
 		},
 	} {

@@ -32,6 +32,7 @@ type Ingest struct {
 
 	limits Limits
 	bytes  atomic.Int64 // of file content, see charge
+	full   atomic.Bool  // the disk is
 	mu     sync.Mutex
 	blobs  map[string]int64  // digests and sizes, staged under their hex digits
 	layers map[string]*Layer // by digest of the blob
@@ -63,7 +64,7 @@ func (s *Store) Ingest(ctx context.Context) (*Ingest, error) {
 const maxUnpackers = 8
 
 // Close ends the ingest and removes what was not committed. What came of the
-// blobs stays in partial for the next one.
+// blobs stays in partial for the next one, unless the disk is full.
 func (in *Ingest) Close() error {
 	in.stop()
 	in.mu.Lock()
@@ -73,6 +74,13 @@ func (in *Ingest) Close() error {
 	for _, l := range all {
 		l.abort()
 	}
+	if in.full.Load() {
+		for _, l := range all {
+			if l.spec.Digest != "" {
+				err = errors.Join(err, in.s.dropPartial(l.spec.Digest))
+			}
+		}
+	}
 	err = errors.Join(err, in.stage.Discard())
 	if in.lock != nil {
 		_ = os.Remove(in.lock.Name()) // whoever waits for it finds that out
@@ -80,6 +88,14 @@ func (in *Ingest) Close() error {
 		in.lock = nil
 	}
 	return err
+}
+
+// noteFull looks whether an error means that there is no room for what would
+// be kept for the next try.
+func (in *Ingest) noteFull(err error) {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		in.full.Store(true)
+	}
 }
 
 // Lock waits for whoever else ingests what digest names (a manifest or an
@@ -263,6 +279,7 @@ func (in *Ingest) start(l *Layer) {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		if l.err != nil {
+			in.noteFull(l.err)
 			l.p.fail(l.err)
 			delete(in.layers, l.spec.Digest) // it may be tried again
 			return

@@ -84,7 +84,9 @@ func (p *pulled) pull(ctx context.Context, s *Store, names ...string) (m Image, 
 			mu.Lock()
 			defer mu.Unlock()
 			fetched += n
-			err = errors.Join(err, lerr)
+			if err == nil {
+				err = lerr
+			}
 		})
 	}
 	wg.Wait()
@@ -128,7 +130,9 @@ func fetch(in *Ingest, spec LayerSpec, blob []byte) (int64, error) {
 	wg.Wait()
 	close(errs)
 	for e := range errs {
-		err = errors.Join(err, e)
+		if err == nil {
+			err = e
+		}
 	}
 	return n, l.Finish(err)
 }

@@ -190,6 +190,7 @@ func (p *partial) WriteAt(data []byte, off int64) (int, error) {
 	}
 	n, err := p.f.WriteAt(data, off)
 	if err != nil {
+		p.fail(err) // nobody need go on
 		return n, err
 	}
 	p.mu.Lock()
@@ -309,6 +310,26 @@ func (p *partial) remove() {
 	// What stays is found to be wrong again.
 	_ = os.Remove(p.f.Name() + ".got")
 	_ = os.Remove(p.f.Name())
+}
+
+// dropPartial removes what has come of a blob that nobody fetches.
+func (s *Store) dropPartial(digest string) error {
+	path := s.root + "/partial/" + digest[len("sha256:"):]
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = eintr(func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }); err == nil {
+		_ = os.Remove(path + ".got") // nothing without the other
+		err = os.Remove(path)
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }
 
 // close gives up the lock. What is there stays for the next one.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
@@ -214,12 +213,7 @@ func (p *pull) ingest(ctx context.Context, top *RawManifest) (out Pulled, err er
 	if err != nil {
 		return Pulled{}, err
 	}
-	defer func() {
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			err = errors.Join(err, in.Abandon())
-		}
-		err = errors.Join(err, in.Close())
-	}()
+	defer func() { err = errors.Join(err, in.Close()) }()
 	if p.ref.Digest == "" || strings.HasPrefix(p.ref.Digest, "sha256:") {
 		if err := in.Lock(top.Digest); err != nil {
 			return Pulled{}, err
