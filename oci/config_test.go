@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -73,6 +74,17 @@ func TestReadSpec(t *testing.T) {
 	must(t, parseJSON([]byte(`{"windows": {"x": [1, {}]}, "vm": null, "unknown": {"a": [null, 1.5e3, "x"]}, "mounts": null, "hostname": null}`), &s, readSpec))
 	if s.Windows == nil || s.VM != nil || s.Mounts != nil {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestReadRecord: a record is read as it was written.
+func TestReadRecord(t *testing.T) {
+	var want, got Record
+	fill(reflect.ValueOf(&want).Elem(), rand.New(rand.NewPCG(5, 6)))
+	want.Created = time.Now().UTC()
+	must(t, parseJSON(appendRecord(nil, &want), &got, readRecord))
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -109,6 +109,11 @@ func (a *App) make(id string, o *createFlags, split bool) (*made, error) {
 	if err != nil {
 		return nil, err
 	}
+	var netns *tareruntime.NetNS
+	if tareruntime.MakesNetNS(b.spec) {
+		netns = tareruntime.NewNetNS() // beside all that follows
+		defer netns.Close()
+	}
 	terminal := b.spec.Process.Terminal
 	if split && terminal && o.consoleSocket == "" {
 		return nil, fault.New(fault.Invalid, "cannot allocate tty if the container is detached without setting console socket")
@@ -126,7 +131,8 @@ func (a *App) make(id string, o *createFlags, split bool) (*made, error) {
 			return nil, err
 		}
 	}
-	c, err := a.reserve(rec, b.text)
+	cfg.NetNS = netns
+	c, err := a.reserve(rec)
 	if err != nil {
 		return nil, err
 	}
@@ -217,8 +223,12 @@ func (a *App) config(id string, b *bundle, o *createFlags) (*tareruntime.Config,
 // cgroupOf gives a container that names no cgroup one of its own, and the
 // devices that the runtime-spec wants in every container.
 func cgroupOf(id string, s *specs.Spec, l cgroup.Layout, userNS bool) {
-	if s.Linux.CgroupsPath == "" && len(l.Hierarchies) > 0 {
-		s.Linux.CgroupsPath = "/" + id
+	switch p := &s.Linux.CgroupsPath; {
+	case len(l.Hierarchies) == 0:
+	case *p == "":
+		*p = "/" + id
+	case (*p)[0] != '/':
+		*p = "/" + *p // relative to what the runtime says (runtime-spec)
 	}
 	if s.Linux.Resources == nil {
 		s.Linux.Resources = &specs.LinuxResources{}
@@ -299,6 +309,9 @@ func (m *made) record() error {
 		return err
 	}
 	m.rec.setProc(p)
+	if err := fsatomic.CreateFile(m.dir+configFile, m.bundle.text, 0o600); err != nil {
+		return err
+	}
 	return m.put()
 }
 

@@ -92,6 +92,8 @@ func readRecord(r *jsonread.Reader, v *Record) {
 			v.OwnPIDNS = r.Bool()
 		case "hooks":
 			v.Hooks = r.Bool()
+		case "hostMount":
+			v.HostMount = r.Uint(64)
 		case "restored":
 			v.Restored = r.Bool()
 		case "pid":
@@ -220,11 +222,11 @@ func (c *container) put() error {
 
 // reserve makes the container's directory, with the record and locked. What a
 // create of the same id has left that was killed is removed first.
-func (a *App) reserve(rec Record, config []byte) (*container, error) {
+func (a *App) reserve(rec Record) (*container, error) {
 	rec.Schema = schema
 	c := &container{dir: a.root + "/" + rec.ID, rec: rec}
 	for {
-		err := c.stage(a.root, config)
+		err := c.stage(a.root)
 		if !errors.Is(err, fs.ErrExist) {
 			return c, err
 		}
@@ -238,7 +240,7 @@ func (a *App) reserve(rec Record, config []byte) (*container, error) {
 	}
 }
 
-func (c *container) stage(root string, config []byte) error {
+func (c *container) stage(root string) error {
 	s, err := fsatomic.Stage(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(root, 0o711); err == nil { //nolint:forbidigo // runc's mode
@@ -254,9 +256,6 @@ func (c *container) stage(root string, config []byte) error {
 		return err
 	}
 	if err = fsatomic.CreateFile(s.Path+recordFile, appendRecord(make([]byte, 0, 1024), &c.rec), 0o600); err == nil {
-		err = fsatomic.CreateFile(s.Path+configFile, config, 0o600)
-	}
-	if err == nil {
 		err = s.Commit("", c.dir)
 	}
 	if err != nil {

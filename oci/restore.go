@@ -10,6 +10,7 @@ import (
 	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/cgroupfs"
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/fsatomic"
 	"github.com/tare-engine/tare/monitor"
 	"github.com/tare-engine/tare/spawn"
 	"github.com/tare-engine/tare/spec"
@@ -65,7 +66,7 @@ func (a *App) restore(id string, flags *createFlags, o *criuFlags, detach bool) 
 	if err := checkID(id); err != nil {
 		return err
 	}
-	c, err := a.reserve(record(id, b), b.text)
+	c, err := a.reserve(record(id, b))
 	if err != nil {
 		return err
 	}
@@ -155,6 +156,9 @@ func (r *restoring) notice(script string, pid, fd int) error {
 		}
 		r.rec.setProc(p)
 		r.rec.Restored = true
+		if err := fsatomic.CreateFile(r.dir+configFile, r.bundle.text, 0o600); err != nil {
+			return err
+		}
 		if err := r.put(); err != nil {
 			return err
 		}

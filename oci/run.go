@@ -46,9 +46,6 @@ func (m *made) attend(keep bool) error {
 	if !ran {
 		return errors.Join(err, m.forget())
 	}
-	if m.box.Group != nil {
-		m.box.Group.Close()
-	}
 	if !keep {
 		err = errors.Join(err, m.end())
 	}
@@ -65,7 +62,10 @@ func (m *made) attend(keep bool) error {
 func (m *made) end() error {
 	err := m.take(true)
 	if err == nil {
-		if err = m.read(); err == nil {
+		if err = m.read(); err == nil && m.box != nil && m.box.Group != nil {
+			err = m.removeGroup()
+		}
+		if err == nil {
 			err = m.a.destroy(m.container)
 		}
 	}
@@ -73,4 +73,17 @@ func (m *made) end() error {
 		return nil
 	}
 	return err
+}
+
+// removeGroup removes the cgroup by the descriptors that its maker has, which
+// is less work than to find it again.
+func (m *made) removeGroup() error {
+	g := m.box.Group
+	if !m.rec.OwnPIDNS {
+		if err := g.Kill(endTimeout); err != nil {
+			return err
+		}
+	}
+	m.rec.Cgroup = ""
+	return g.Remove(endTimeout)
 }

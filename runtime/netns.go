@@ -70,6 +70,10 @@ func ownNetNS(s *specs.Spec) bool {
 	return newNetNS(s) && namespace(s, specs.UserNamespace) == nil
 }
 
+// MakesNetNS reports whether Create would make a network namespace that the
+// caller can begin to make earlier.
+func MakesNetNS(s *specs.Spec) bool { return s.Linux != nil && ownNetNS(s) }
+
 // netnsHost begins to make the namespace, unless the caller has.
 func (e *env) netnsHost() plan.Slot {
 	s := e.p.HostSlot("netns")
