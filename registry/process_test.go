@@ -114,6 +114,9 @@ func TestKilled(t *testing.T) {
 		if st, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); err != nil && (!ok || !st.Signaled()) {
 			t.Fatalf("round %d: %v: %s", i, err, out)
 		}
+		if r, err := s.Check(context.Background(), image.CheckOptions{}); err != nil || len(r.Problems) > 0 {
+			t.Errorf("check after round %d: %+v, %v", i, r, err)
+		}
 		img, rerr := s.Resolve(name, image.Platform{})
 		if rerr == nil {
 			finished++
@@ -127,6 +130,9 @@ func TestKilled(t *testing.T) {
 	}
 	t.Logf("%d rounds of at most %v, %d of them finished", rounds, full, finished)
 	img := mustPull(t, newClient(), s, name, PullOptions{})
+	if r, err := s.Check(context.Background(), image.CheckOptions{}); err != nil || len(r.Problems) > 0 {
+		t.Errorf("check: %+v, %v", r, err)
+	}
 	for _, dir := range []string{"/staging", "/partial"} {
 		if left, err := os.ReadDir(root + dir); err != nil || len(left) > 0 {
 			t.Errorf("left in %s: %v, %v", dir, left, err)

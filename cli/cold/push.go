@@ -45,7 +45,7 @@ func (p *push) Run(ctx context.Context, app *cli.App, args []string) (int, error
 			return 0, err
 		}
 	}
-	e, err := app.Engine()
+	e, _, _, err := imageStore(app)
 	if err != nil {
 		return 0, err
 	}
