@@ -10,7 +10,7 @@ import (
 // constructors make the commands, in the order of the help.
 func constructors() []func() Command {
 	return []func() Command{
-		runCommand, createCommand, startCommand, attachCommand, execCommand, cpCommand, psCommand, logsCommand, statsCommand,
+		runCommand, createCommand, startCommand, attachCommand, execCommand, cpCommand, psCommand, logsCommand, statsCommand, healthcheckCommand,
 		stopCommand, restartCommand, killCommand, pauseCommand, unpauseCommand, topCommand, waitCommand, rmCommand,
 		imagesCommand, importCommand, saveCommand, loadCommand, rmiCommand,
 		tagCommand, historyCommand, commitCommand, imagePruneCommand, imageDiffCommand, imageMountCommand, imageUnmountCommand,

@@ -16,7 +16,7 @@ import (
 // starter, and what its keeper executes at the end.
 func keepCommand() Command {
 	return Command{
-		Name: engine.HelperCommand, Args: "run|start|retry|mend [ID]", Short: "Start a container, or see to one (not for users)",
+		Name: engine.HelperCommand, Args: "run|start|retry|mend|probe|unhealthy [ID]", Short: "Start a container, or see to one (not for users)",
 		Flags: keepFlags, Hidden: true, MinArgs: 1, MaxArgs: 2, Complete: CompleteNothing,
 		New: func() Action { return &keepAction{report: -1, config: -1} },
 	}
@@ -69,6 +69,12 @@ func (k *keepAction) Run(ctx context.Context, app *App, args []string) (int, err
 		return k.told(e.Containers.StartKept(ctx, nil, id, int(k.report), int(k.want), int(k.fds), warn))
 	case "mend":
 		return 0, e.Containers.Mend(id)
+	case "probe":
+		next, err := e.Containers.Probe(ctx, id)
+		app.Print(strconv.FormatInt(int64(next), 10) + "\n")
+		return 0, err
+	case "unhealthy":
+		return 0, e.Containers.Unhealthy(ctx, id)
 	}
 	return exitUsage, fault.New(fault.Invalid, "%s: unknown", strconv.Quote(args[0]))
 }

@@ -30,6 +30,7 @@ type runAction struct {
 	sigProxy bool
 	detach   bool
 	create   bool // tare create
+	noHealth bool // --no-healthcheck
 	plan     bool
 	getenv   func(string) (string, bool)
 
@@ -54,6 +55,11 @@ func (r *runAction) config(args []string) (*engine.ContainerConfig, error) {
 	}
 	if len(args) > 0 {
 		c.Cmd = args
+	}
+	if r.noHealth {
+		if err := disableHealth(c); err != nil {
+			return nil, err
+		}
 	}
 	c.Env = append(r.envFile, c.Env...)
 	for _, l := range r.labels {
@@ -121,7 +127,13 @@ func (r *runAction) Run(ctx context.Context, app *App, args []string) (int, erro
 	default:
 		o := &engine.RunOptions{SigProxy: r.sigProxy, Warn: app.warning, Created: created}
 		o.Stdio = r.stdio(app)
-		code, err = app.withImage(ctx, c.Image, &r.pull, func() (int, error) { return e.Containers.Run(ctx, c, o) })
+		code, err = app.withImage(ctx, c.Image, &r.pull, func() (int, error) {
+			code, err := e.Containers.Run(ctx, c, o)
+			if errors.Is(err, engine.ErrNeedsKeeper) {
+				return r.launch(ctx, app, e, created)
+			}
+			return code, err
+		})
 	}
 	switch {
 	case err == nil:
@@ -147,7 +159,7 @@ func (r *runAction) stdio(app *App) engine.Stdio {
 // this process's own.
 func (r *runAction) keeper() bool {
 	c := &r.cfg
-	return r.detach || c.Tty || !c.HostConfig.AutoRemove || c.Timeout != 0 || c.Healthcheck != nil || r.logs() || r.notifies()
+	return r.detach || c.Tty || !c.HostConfig.AutoRemove || c.Timeout != 0 || r.logs() || r.notifies()
 }
 
 // logs reports whether the output is to be kept also of a container that is

@@ -89,6 +89,8 @@ func (r *runAction) Set(flag, v string) (err error) {
 		err = readEnvFile(&r.envFile, v, r.getenv)
 	case "group-add":
 		h.GroupAdd = append(h.GroupAdd, v)
+	case "health-cmd", "health-interval", "health-on-failure", "health-retries", "health-start-interval", "health-start-period", "health-timeout":
+		err = setHealth(c, flag, v)
 	case "hostname":
 		c.Hostname = v
 	case "init":
@@ -137,10 +139,7 @@ func (r *runAction) setMore(flag, v string) (err error) {
 	case "net", "network":
 		h.NetworkMode = v
 	case "no-healthcheck":
-		var off bool
-		if err = SetBool(&off, v); off {
-			c.Healthcheck = &engine.Healthcheck{Test: []string{"NONE"}}
-		}
+		err = SetBool(&r.noHealth, v)
 	case "oom-kill-disable":
 		var on bool
 		err = SetBool(&on, v)
@@ -167,6 +166,8 @@ func (r *runAction) setMore(flag, v string) (err error) {
 		r.pull.when = v
 	case "quiet":
 		err = SetBool(&r.pull.quiet, v)
+	case "receipt":
+		c.ReceiptFile, err = absolute(v)
 	case "read-only":
 		err = SetBool(&h.ReadonlyRootfs, v)
 	case "requires":

@@ -41,6 +41,8 @@ type ContainerConfig struct {
 	// HealthOnFailure is what follows when the container is unhealthy: none,
 	// kill, restart or stop.
 	HealthOnFailure string `json:",omitempty"`
+	// ReceiptFile is where the receipt of each run is written; absolute.
+	ReceiptFile string `json:",omitempty"`
 	// Personality is "LINUX" or "LINUX32", or empty for the kernel's own.
 	Personality string `json:",omitempty"`
 }

@@ -40,6 +40,9 @@ func appendContainerConfig(b []byte, v *ContainerConfig) []byte {
 	if v.HealthOnFailure != "" {
 		b = jsonappend.String(append(b, `,"HealthOnFailure":`...), v.HealthOnFailure)
 	}
+	if v.ReceiptFile != "" {
+		b = jsonappend.String(append(b, `,"ReceiptFile":`...), v.ReceiptFile)
+	}
 	if v.Personality != "" {
 		b = jsonappend.String(append(b, `,"Personality":`...), v.Personality)
 	}

@@ -35,6 +35,14 @@ type draft struct {
 	compiled    func([]unix.SockFilter, uint32) // keeps one that had to be compiled
 }
 
+// imageConfig is the image's part of the configuration; nil with RootFS.
+func (d *draft) imageConfig() *image.Config {
+	if d.image == nil {
+		return nil
+	}
+	return &d.image.Config
+}
+
 func newID() (string, error) {
 	var b [32]byte
 	if _, err := unix.Getrandom(b[:], 0); err != nil {
@@ -47,6 +55,11 @@ func newID() (string, error) {
 // reads the image and the host and changes neither.
 func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*draft, error) {
 	d := &draft{id: id, config: c}
+	if c.Healthcheck != nil {
+		if err := c.Healthcheck.check(); err != nil {
+			return nil, err
+		}
+	}
 	if lc := &c.HostConfig.LogConfig; lc.Type != "" || len(lc.Config) > 0 {
 		if _, err := e.resolveLog(id, c.Name, c.Image, "", c); err != nil {
 			return nil, err

@@ -23,7 +23,12 @@ func (e *Engine) noteEnd(r *state.Record) {
 	if r.OOM {
 		e.note("oom", r)
 	}
-	e.note("die", r, "exitCode", strconv.Itoa(r.ExitCode))
+	attrs := []string{"exitCode", strconv.Itoa(r.ExitCode)}
+	if len(r.Receipt) > 0 {
+		seconds := int64(max(0, r.Finished.Sub(r.Started)) / time.Second)
+		attrs = append(attrs, "execDuration", strconv.FormatInt(seconds, 10), "receipt", string(r.Receipt))
+	}
+	e.note("die", r, attrs...)
 }
 
 // noteImage is note for an image.

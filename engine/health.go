@@ -83,9 +83,18 @@ func (h *Healthcheck) check() error {
 	return nil
 }
 
-// healthcheckOf is the check of a container: what it was asked for, completed
-// by what the image says (JSON, may be empty). It is nil where there is none.
+// healthcheckOf is the check of a container, or nil where there is none.
 func healthcheckOf(own *Healthcheck, image []byte) *Healthcheck {
+	h := mergeHealthcheck(own, image)
+	if h == nil || len(h.Test) == 0 || h.Test[0] == "NONE" || h.Test[0] == "" {
+		return nil
+	}
+	return h
+}
+
+// mergeHealthcheck completes what was asked for by what the image says: JSON,
+// which may be empty.
+func mergeHealthcheck(own *Healthcheck, image []byte) *Healthcheck {
 	var h, img Healthcheck
 	if own != nil {
 		h = *own
@@ -106,7 +115,7 @@ func healthcheckOf(own *Healthcheck, image []byte) *Healthcheck {
 			h.Test = img.Test
 		}
 	}
-	if len(h.Test) == 0 || h.Test[0] == "NONE" || h.Test[0] == "" {
+	if own == nil && len(img.Test) == 0 {
 		return nil
 	}
 	return &h

@@ -133,12 +133,7 @@ func effectiveConfig(id string, asked *Config, img *image.Config) Config {
 		if len(c.Shell) == 0 {
 			c.Shell = img.Shell
 		}
-		if c.Healthcheck == nil && len(img.Healthcheck) > 0 {
-			var h Healthcheck
-			if json.Unmarshal(img.Healthcheck, &h) == nil { // else it is none that could be run
-				c.Healthcheck = &h
-			}
-		}
+		c.Healthcheck = mergeHealthcheck(c.Healthcheck, img.Healthcheck)
 		c.ExposedPorts = merged(c.ExposedPorts, img.ExposedPorts)
 		c.Volumes = merged(c.Volumes, img.Volumes)
 	}

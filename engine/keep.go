@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/image"
 	"github.com/tare-engine/tare/logs"
 	"github.com/tare-engine/tare/monitor/wire"
 	"github.com/tare-engine/tare/state"
@@ -154,7 +155,8 @@ func (k *kept) tell(kind wire.Kind, text []byte) {
 }
 
 // describe fills in what the keeper is told of a container.
-func (k *kept) describe(r *state.Record, c *ContainerConfig, stop stopHow) {
+func (k *kept) describe(r *state.Record, c *ContainerConfig, img *image.Config) {
+	stop := stopOf(c, img)
 	e, w := k.e, &k.keeper
 	w.ID, w.Dir = r.ID, e.state.LiveDir(r.ID)
 	w.Root, w.Run = e.opt.Root, e.opt.RunRoot
@@ -163,7 +165,7 @@ func (k *kept) describe(r *state.Record, c *ContainerConfig, stop stopHow) {
 	w.LogDir = e.logDir(r.ID)
 	w.StopSignal, w.StopTimeout = int(stop.signal), int64(stop.timeout)
 	w.Timeout = timeLeft(c.Timeout, r.Started)
-	w.Probe = probeInterval(c)
+	w.Probe = probeInterval(c, img)
 	if k.want != 0 {
 		w.Client, w.ClientWant = k.report, k.want
 	}

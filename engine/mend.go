@@ -57,12 +57,6 @@ func decodeConfig(r *state.Record) (*ContainerConfig, error) {
 	return c, nil
 }
 
-// restarts reports whether the container has a policy that starts it again.
-func (e *Engine) restarts(r *state.Record) bool {
-	c, err := decodeConfig(r)
-	return err == nil && c.HostConfig.RestartPolicy.Name != "" && c.HostConfig.RestartPolicy.Name != RestartNo
-}
-
 // imageConfig returns the defaults of the container's image, or nil where it
 // has none any more.
 func (e *Engine) imageConfig(r *state.Record) *image.Config {
@@ -168,7 +162,9 @@ func (e *Engine) settle(r *state.Record, monitor state.Proc) (again bool, err er
 	if err != nil {
 		return false, err
 	}
-	e.lastLook(r)
+	if err := e.lastLook(r, c); err != nil && e.opt.Warn != nil {
+		e.opt.Warn(err.Error()) // a receipt less
+	}
 	if err := e.removeGroup(r.Cgroup); err != nil {
 		return false, err
 	}
@@ -190,19 +186,21 @@ func (e *Engine) settle(r *state.Record, monitor state.Proc) (again bool, err er
 	return false, errors.Join(e.state.Put(r), e.state.RemoveLive(r.ID))
 }
 
-// lastLook reads what only the cgroup knows of a container's run.
-func (e *Engine) lastLook(r *state.Record) {
+// lastLook reads what only the cgroup knows of a container's run, and computes
+// the receipt.
+func (e *Engine) lastLook(r *state.Record, c *ContainerConfig) error {
 	if r.Finished.IsZero() || r.Finished.Before(r.Started) {
 		r.Finished = now() // nobody saw it
 	}
 	g, err := e.group(r)
 	if err != nil {
-		return
+		return e.writeReceipt(r, c, nil)
 	}
 	defer g.Close()
 	if n, err := g.OOMKills(); err == nil && n > 0 && r.ExitSignal == int(unix.SIGKILL) {
 		r.OOM, r.Cause = true, state.CauseOOM
 	}
+	return e.writeReceipt(r, c, g)
 }
 
 // delay becomes a process that waits and then starts the container.
@@ -260,7 +258,7 @@ func (e *Engine) adopt(lock *state.Lock, r *state.Record) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
-	k.describe(r, c, stopOf(c, e.imageConfig(r)))
+	k.describe(r, c, e.imageConfig(r))
 	lock.Unlock()
 	return k.become()
 }
@@ -347,6 +345,3 @@ func (e *Engine) startRequired(ctx context.Context, c *ContainerConfig) error {
 	}
 	return nil
 }
-
-// probeInterval is the time between two health checks, in ns; 0 is none.
-func probeInterval(_ *ContainerConfig) int64 { return 0 }

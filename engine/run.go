@@ -41,6 +41,9 @@ func (cs *Containers) Run(ctx context.Context, cfg *ContainerConfig, o *RunOptio
 	if err != nil {
 		return ExitEngine, err
 	}
+	if checkOf(c, d.imageConfig()) != nil {
+		return ExitEngine, ErrNeedsKeeper
+	}
 	d.runtime.NetNS = netns
 	d.passFDs(listenFDs())
 	warn := func(text string) {
@@ -64,6 +67,10 @@ func (cs *Containers) Run(ctx context.Context, cfg *ContainerConfig, o *RunOptio
 	}
 	return r.finish()
 }
+
+// ErrNeedsKeeper says that the container has a health check, which is a
+// keeper's to do: see [Containers.Launch]. Nothing has been made.
+var ErrNeedsKeeper error = &fault.Error{Kind: fault.Unsupported, Text: "a container with a health check needs a monitor"}
 
 // plainNetwork reports whether the container will have a new network namespace
 // that belongs to the engine's user namespace.
@@ -243,7 +250,7 @@ func (r *run) put() error {
 	rec := &r.record
 	rec.Proc, rec.Started, rec.Cgroup = proc, now(), r.d.composed.Spec.Linux.CgroupsPath
 	rec.Exited, rec.StopRequested, rec.OOM, rec.Paused, rec.Error, rec.Cause = false, false, false, false, "", ""
-	rec.RestartAt, rec.Health, rec.Receipt = time.Time{}, nil, nil
+	rec.RestartAt, rec.Health, rec.Receipt = time.Time{}, firstHealth(r.d.config, r.d.imageConfig()), nil
 	return r.e.state.Put(rec)
 }
 
@@ -265,6 +272,7 @@ func (r *run) record1(proc state.Proc) error {
 		if r.record.Monitor, err = self(); err != nil {
 			return err
 		}
+		r.record.Health = firstHealth(c, d.imageConfig())
 	}
 	if c.RootFS != "" {
 		r.record.Image = c.RootFS
@@ -397,6 +405,10 @@ func (r *run) finish() (int, error) {
 		if n, oerr := r.container.Group.OOMKills(); oerr == nil {
 			r.record.OOM = n > 0
 		}
+	}
+	if c.ReceiptFile != "" {
+		r.record.ExitSignal = int(status.Signal)
+		err = errors.Join(err, e.writeReceipt(&r.record, c, r.container.Group))
 	}
 	e.noteEnd(&r.record)
 	// The program has run: its exit code is the answer, whatever else happens.

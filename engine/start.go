@@ -193,12 +193,7 @@ func (r *run) keep(lock *state.Lock) error {
 		}
 		w.Pty = fd
 	}
-	img := r.d.image
-	how := stopOf(r.d.config, nil)
-	if img != nil {
-		how = stopOf(r.d.config, &img.Config)
-	}
-	k.describe(&r.record, r.d.config, how)
+	k.describe(&r.record, r.d.config, r.d.imageConfig())
 	r.pending.End()
 	k.tell(wire.Started, []byte(r.record.ID))
 	lock.Unlock()

@@ -97,7 +97,7 @@ func (cs *Containers) stop(ctx context.Context, ref string, o StopOptions, event
 		return "", err
 	}
 	t, err := e.claim(id, state.Stop, func(r *state.Record) bool {
-		changed := !r.StopRequested && e.restarts(r)
+		changed := !r.StopRequested // the receipt says it too
 		r.StopRequested = true
 		return changed
 	})
@@ -302,7 +302,7 @@ func (cs *Containers) Kill(ctx context.Context, ref, signal string) error {
 		return err
 	}
 	t, err := e.claim(id, state.Signal, func(r *state.Record) bool {
-		if r.StopRequested || !e.restarts(r) {
+		if r.StopRequested {
 			return false
 		}
 		c, err := decodeConfig(r)

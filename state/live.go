@@ -88,6 +88,7 @@ func (r *Record) SetEnd(e *wire.End) {
 	switch {
 	case e.Cause != "":
 		r.Cause = e.Cause
+	case r.Cause == CauseHealth: // noted before it was done
 	case r.StopRequested:
 		r.Cause = CauseStop
 	case e.Code < 0:

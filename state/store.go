@@ -87,7 +87,7 @@ const (
 	CauseStop    = "stop"    // tare stop, kill, restart or rm
 	CauseOOM     = "oom"     // the kernel, for want of memory
 	CauseTimeout = "timeout" // --timeout
-	CauseHealth  = "health"  // --health-on-failure
+	CauseHealth  = "policy"  // --health-on-failure
 	CauseUnknown = "unknown" // nobody saw it: its monitor had been killed
 )
 
