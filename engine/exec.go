@@ -212,7 +212,7 @@ func (s *session) run(o *ExecOptions, started func(*tareruntime.Container) error
 	}
 	var streams *monitor.Streams
 	if !s.cfg.Tty {
-		if streams, err = monitor.Connect(o.In, o.Out, o.Err); err != nil {
+		if streams, err = monitor.ConnectApart(o.In, o.Out, o.Err); err != nil {
 			return s.failed(err)
 		}
 		if err := s.give(streams, x.Process.User.UID); err != nil {

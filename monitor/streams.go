@@ -24,6 +24,7 @@ type Streams struct {
 	// FD are the descriptors for the container; -1 is its own /dev/null.
 	FD [3]int
 
+	apart   bool       // no output is handed over
 	ends    []*os.File // the container's ends of our pipes
 	stdin   copier     // not waited for: it may sit in a read for ever
 	outputs []copier
@@ -37,7 +38,17 @@ type copier struct {
 
 // Connect prepares the streams. A nil file is the container's /dev/null.
 func Connect(in, out, err *os.File) (*Streams, error) {
-	s := &Streams{FD: [3]int{-1, -1, -1}}
+	return connect(&Streams{FD: [3]int{-1, -1, -1}}, in, out, err)
+}
+
+// ConnectApart is Connect for a process that is one of several: what it
+// leaves in the background must not hold the caller's pipes, on which
+// somebody waits for the end.
+func ConnectApart(in, out, err *os.File) (*Streams, error) {
+	return connect(&Streams{FD: [3]int{-1, -1, -1}, apart: true}, in, out, err)
+}
+
+func connect(s *Streams, in, out, err *os.File) (*Streams, error) {
 	if e := s.input(in); e != nil {
 		return nil, e
 	}
@@ -133,13 +144,12 @@ func (s *Streams) output(i int, f *os.File) error {
 	if err != nil {
 		return err
 	}
-	switch c {
-	case discard:
+	switch {
+	case c == discard:
 		return nil
-	case pass:
+	case c == pass && !s.apart:
 		s.FD[i], err = s.hand(i, f)
 		return err
-	case relay:
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
