@@ -11,7 +11,7 @@ import (
 
 func cpCommand() Command {
 	return Command{
-		Name: "cp", Args: "CONTAINER:SRC_PATH DEST_PATH|-\n       tare cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH", Short: "Copy files between a container and the host",
+		Name: "cp", Aliases: []string{"container cp"}, Args: "CONTAINER:SRC_PATH DEST_PATH|-\n       tare cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH", Short: "Copy files between a container and the host",
 		Long: "'-' as source reads a tar archive from standard input and extracts it to a\n" +
 			"directory of the container; '-' as destination writes one to standard output.",
 		Example: "tare cp web:/etc/nginx .\ntare cp page.html web:/srv/www/\ntare cp web:/var/log - | tar -t",

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"maps"
 	"strconv"
 	"strings"
@@ -93,18 +94,12 @@ func dfDetails(app *App, u *engine.DiskUsage, now time.Time) (string, error) {
 	var images, containers [][]Cell
 	for i := range u.Images {
 		m := &u.Images[i]
-		images = append(images, append(imageRow(&m.ImageSummary, false, now),
+		images = append(images, withCells(imageRow(&m.ImageSummary, false, now),
 			Cell{"SharedSize", Size(m.SharedSize)}, Cell{"UniqueSize", Size(m.UniqueSize)}, Cell{"Containers", strconv.Itoa(m.Containers)}))
 	}
 	for i := range u.Containers {
 		c := &u.Containers[i]
-		row := containerRow(c, false, now)
-		for j := range row {
-			if row[j].Name == "Size" {
-				row[j].Value = Size(c.SizeRw)
-			}
-		}
-		containers = append(containers, row)
+		containers = append(containers, withCells(containerRow(c, false, now), Cell{"Size", Size(c.SizeRw)}))
 	}
 	var b strings.Builder
 	for i, part := range []struct {
@@ -126,6 +121,18 @@ func dfDetails(app *App, u *engine.DiskUsage, now time.Time) (string, error) {
 		b.WriteString(part.title + " space usage:\n\n" + text)
 	}
 	return b.String(), nil
+}
+
+// withCells replaces cells of a row, or adds them.
+func withCells(row []Cell, cells ...Cell) []Cell {
+	for _, c := range cells {
+		if i := slices.IndexFunc(row, func(have Cell) bool { return have.Name == c.Name }); i >= 0 {
+			row[i] = c
+		} else {
+			row = append(row, c)
+		}
+	}
+	return row
 }
 
 func systemPruneCommand() Command {

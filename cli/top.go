@@ -8,7 +8,7 @@ import (
 
 func topCommand() Command {
 	return Command{
-		Name: "top", Args: "CONTAINER [ps OPTIONS]", Short: "Show the processes of a container",
+		Name: "top", Aliases: []string{"container top"}, Args: "CONTAINER [ps OPTIONS]", Short: "Show the processes of a container",
 		Long:    "Options are those of ps(1): -e, -f, -F, -j, aux, and -o with a list of columns.\nThe ids of processes and users are the host's.",
 		Example: "tare top web\ntare top web aux\ntare top web -o pid,etime,rss,args",
 		Stop:    true, MinArgs: 1, MaxArgs: -1, Complete: CompleteContainers, States: []string{"running"},

@@ -36,7 +36,7 @@ type ExtractOptions struct {
 func Extract(ctx context.Context, r io.Reader, root int, o ExtractOptions) (Result, error) {
 	x := &extractor{
 		u: unpacker{
-			ctx: ctx, root: root, limits: o.Limits.orDefault(), parentFD: -1, buf: make([]byte, 256<<10),
+			ctx: ctx, root: root, limits: o.Limits.orDefault(), o: &Options{}, parentFD: -1, buf: make([]byte, 256<<10),
 			times: map[string][2]unix.Timespec{},
 			fresh: fresh{setgid: true, acl: true}, // nothing is known of what new files get
 		},
