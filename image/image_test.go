@@ -382,3 +382,36 @@ func BenchmarkList500(b *testing.B) {
 		}
 	}
 }
+
+// TestListMany: 500 images are listed within 30 ms, which a command that lists
+// them has.
+func TestListMany(t *testing.T) {
+	s := newStore(t)
+	m := mustImport(t, s, "x:0", "f=1")
+	for i := range 500 {
+		n := m
+		n.ID = digestOf([]byte{byte(i), byte(i >> 8)})
+		for _, name := range []string{"", fmt.Sprintf("docker.io/library/x:%d", i)} {
+			n.Name = name
+			p := s.root + "/images/" + n.ID[len("sha256:"):]
+			if name != "" {
+				p = s.namePath(name, n.Platform)
+			}
+			if err := os.WriteFile(p, encodeRecord(&n), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	best := time.Hour
+	for range 10 {
+		begin := time.Now()
+		list, err := s.List()
+		if err != nil || len(list) < 500 {
+			t.Fatalf("%d images, %v", len(list), err)
+		}
+		best = min(best, time.Since(begin))
+	}
+	if best > 30*time.Millisecond {
+		t.Errorf("took %v", best)
+	}
+}
