@@ -21,7 +21,7 @@ var layers = map[string]int{
 	"plan": 1, "seccomp": 1, "capability": 1, "cgroup": 1, "spec": 1, "reference": 1, "layer": 1,
 	"layer/unzstd": 1, // in the cold program only
 	"pidfd":        0, "monitor/wire": 1, "spawn/nofile": 1, "spawn/sigpipe": 1,
-	"spawn": 2, "cgroupfs": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2, "events": 2,
+	"spawn": 2, "cgroupfs": 2, "systemd": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2, "events": 2,
 	"logs":    2,
 	"archive": 3, "runtime": 3, "monitor": 3, "monitor/keeper": 3, "registry": 3, // stand on other mechanisms
 	"image/conf": 4, "rootless": 4, "engine": 5,

@@ -251,3 +251,10 @@ func unescape(s string) string {
 }
 
 func isOctal(c byte) bool { return c >= '0' && c <= '7' }
+
+// MemoryOnV2 reports which of systemd's two sets of property names this host
+// goes by: the one of v2 where that has the resource controllers.
+func (l Layout) MemoryOnV2() bool {
+	i := l.Find("memory")
+	return i >= 0 && l.Hierarchies[i].Unified || i < 0 && l.pure()
+}

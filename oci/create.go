@@ -178,9 +178,6 @@ func facts() (tareruntime.Facts, host.Facts, error) {
 
 // config turns a bundle into what package runtime takes.
 func (a *App) config(id string, b *bundle, o *createFlags) (*tareruntime.Config, error) {
-	if a.systemd {
-		return nil, fault.New(fault.Unsupported, "--systemd-cgroup: cgroups are made by this runtime itself: use the engine's cgroupfs driver")
-	}
 	f, h, err := facts()
 	if err != nil {
 		return nil, err
@@ -216,8 +213,12 @@ func (a *App) config(id string, b *bundle, o *createFlags) (*tareruntime.Config,
 			return nil, err
 		}
 	}
-	cgroupOf(id, b.spec, layout, h.UserNS)
-	return cfg, nil
+	if !a.systemd {
+		cgroupOf(id, b.spec, layout, h.UserNS)
+		return cfg, nil
+	}
+	cfg.Systemd, err = a.scopeOf(id, b.spec, !h.Root || h.UserNS)
+	return cfg, err
 }
 
 // cgroupOf gives a container that names no cgroup one of its own, and the

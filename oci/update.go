@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/host"
 )
 
 // limit is one flag of update: what it is called, and where its value goes.
@@ -181,7 +182,7 @@ func (a *App) update(id string, r *specs.LinuxResources) error {
 		return err
 	}
 	defer g.Close()
-	if err := g.Update(set); err != nil {
+	if err := a.updateGroup(&c.rec, l, g, set, r, host.InUserNS() || !host.IsRoot()); err != nil {
 		return err
 	}
 	for _, m := range g.Missing() {

@@ -50,6 +50,7 @@ type env struct {
 	idGate       plan.Slot // opens when the id map is written
 	hooksGate    int       // where the hooks of the create operation run
 	netDevices   int
+	scope        plan.Slot // opens when systemd has made its unit
 	intelRdt     plan.Slot
 	listenerGate int
 	listener     plan.Slot // of the seccomp filter, in the child

@@ -30,7 +30,7 @@ func Features() *features.Features {
 		MountOptions:  MountOptions(),
 		Linux: &features.Linux{
 			Capabilities:    capability.UpTo(capability.Last).Names(),
-			Cgroup:          &features.Cgroup{V1: has("cgroup"), V2: has("cgroup"), Rdma: has("cgroup"), Systemd: new(bool), SystemdUser: new(bool)},
+			Cgroup:          &features.Cgroup{V1: has("cgroup"), V2: has("cgroup"), Rdma: has("cgroup"), Systemd: has("systemd"), SystemdUser: has("systemd")},
 			Seccomp:         &features.Seccomp{Enabled: has("seccomp")},
 			Apparmor:        &features.Apparmor{Enabled: has("lsm")},
 			Selinux:         &features.Selinux{Enabled: has("lsm")},

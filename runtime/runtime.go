@@ -79,6 +79,8 @@ type Config struct {
 	DeviceSource func(path string) string
 
 	Layout cgroup.Layout
+	// Systemd makes systemd the owner of the cgroup. May be nil.
+	Systemd *Systemd
 	// OOMGroup kills the whole container when one of its processes is
 	// OOM-killed (v2).
 	OOMGroup bool

@@ -18,6 +18,7 @@ var containerSteps = []step{
 	{"namespaces", always, namespacesHost, namespacesChild},
 	{"userns", ownUserNS, usernsHost, usernsChild},
 	{"cgroup", hasCgroup, cgroupHost, cgroupChild},
+	{"systemd", always, systemdHost, systemdChild},
 	{"no-cgroup", lacksCgroup, noCgroupHost, nil},
 	{"intel-rdt", hasIntelRdt, intelRdtHost, intelRdtChild},
 	{"timens", newTimeNS, nil, timensChild},
