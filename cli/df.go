@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"slices"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
