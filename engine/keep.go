@@ -84,8 +84,6 @@ func fifo(path string, theirs, ours, uid int) (their, our int, err error) {
 	if our, err = unix.Open(path, ours|common, 0); err == nil {
 		err = unix.SetNonblock(their, false)
 	}
-	// Larger chunks mean fewer switches. Above the user's limit it stays small.
-	_, _ = unix.FcntlInt(uintptr(our), unix.F_SETPIPE_SZ, logs.PipeSize)
 	if err != nil {
 		_ = unix.Close(their)
 		return fail(err)

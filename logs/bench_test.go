@@ -55,9 +55,6 @@ func capture(b *testing.B, dir, driver, script string) int {
 		b.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := unix.FcntlInt(pw.Fd(), unix.F_SETPIPE_SZ, PipeSize); err != nil {
-		b.Fatal(err)
-	}
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Stdout = pw
 	if err := cmd.Start(); err != nil {

@@ -25,10 +25,9 @@ const (
 	Stderr byte = 2
 )
 
-// PipeSize is the capacity in bytes that the pipes to a container's output
-// should have (F_SETPIPE_SZ): the chunks are larger and the switches between
-// writer and keeper fewer.
-const PipeSize = 256 << 10
+// pipeSize is the capacity in bytes that a pipe gets which was found full: the
+// chunks are larger and the switches between container and keeper fewer.
+const pipeSize = 256 << 10
 
 // Config is a log's settings with nothing left to look up: what the keeper
 // needs to write, and a reader to find it. [Resolve] computes it.

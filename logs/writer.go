@@ -17,8 +17,9 @@ import (
 type Writer struct {
 	sink    sink
 	buf     []byte
-	lost    uint64 // bytes dropped since the last mark
-	total   uint64 // bytes dropped ever
+	grown   [2]bool // by stream: its pipe has got its capacity
+	lost    uint64  // bytes dropped since the last mark
+	total   uint64  // bytes dropped ever
 	lastErr error
 }
 
@@ -69,6 +70,10 @@ func (w *Writer) Write(stream byte, p []byte, t time.Time) {
 // Precondition: fd is readable by poll, or O_NONBLOCK.
 func (w *Writer) Take(stream byte, fd int, t time.Time) (int, error) {
 	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // FIONREAD
+	if grown := &w.grown[stream&1]; n >= bufSize && !*grown {
+		*grown = true
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeSize) // a user may have no more
+	}
 	if s, ok := w.sink.(splicer); ok && err == nil && n >= spliceMin && w.mark(t) {
 		m, err := s.splice(stream, fd, n, t)
 		if err == nil {
