@@ -38,8 +38,12 @@ type App struct {
 	after func(where string) // crash tests
 }
 
-// reached tells crash tests how far a command has come.
+// reached tells crash tests, and the log with --debug, how far a command has
+// come.
 func (a *App) reached(where string) {
+	if a.debug {
+		a.log.write("debug", "reached "+where)
+	}
 	if a.after != nil {
 		a.after(where)
 	}
@@ -91,7 +95,7 @@ func (a *App) Main(args []string) int {
 	if root, err := filepath.Abs(a.root); err == nil {
 		a.root = root
 	}
-	if err := a.log.open(a.Stderr, a.logFile, a.logFormat, a.debug); err != nil {
+	if err := a.log.open(a.Stderr, a.logFile, a.logFormat); err != nil {
 		return a.fail(err)
 	}
 	switch {
@@ -107,6 +111,9 @@ func (a *App) Main(args []string) int {
 	case "", "auto", "true", "false":
 	default:
 		return a.fail(fault.New(fault.Invalid, "invalid value %q for --rootless: not true, false or auto", a.rootless))
+	}
+	if entered, err := a.enter(args[0], args[1:]); entered || err != nil {
+		return a.fail(err)
 	}
 	return a.fail(a.run(args[0], args[1:]))
 }

@@ -133,7 +133,7 @@ func (o *criuFlags) open(make bool) (images, work *os.File, err error) {
 		return nil, nil, err
 	}
 	if make {
-		if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:forbidigo // the caller's directory
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, nil, unwrapPath("make", dir, err)
 		}
 	}
@@ -144,7 +144,7 @@ func (o *criuFlags) open(make bool) (images, work *os.File, err error) {
 		o.workPath = dir
 	}
 	if o.workPath, err = filepath.Abs(o.workPath); err == nil {
-		err = os.MkdirAll(o.workPath, 0o700) //nolint:forbidigo // the caller's directory
+		err = os.MkdirAll(o.workPath, 0o700)
 	}
 	if err == nil {
 		work, err = os.Open(o.workPath)

@@ -89,7 +89,11 @@ func (a *App) loadBundle(dir string) (*bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.loadConfig(dir, dir+"/config.json")
+	b, err := a.loadConfig(dir, dir+"/config.json")
+	if err == nil {
+		err = a.insideMappings(b.spec)
+	}
+	return b, err
 }
 
 func (a *App) loadConfig(dir, file string) (_ *bundle, err error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -149,10 +150,18 @@ func (a *App) make(id string, o *createFlags, split bool) (*made, error) {
 func record(id string, b *bundle) Record {
 	ns, own := spec.HasNamespace(b.spec, specs.PIDNamespace)
 	return Record{
-		OCIVersion: b.spec.Version, ID: id, Bundle: b.dir, Rootfs: b.rootfs, Created: time.Now().UTC(), Owner: host.UID(),
+		OCIVersion: b.spec.Version, ID: id, Bundle: b.dir, Rootfs: b.rootfs, Created: time.Now().UTC(), Owner: owner(),
 		Annotations: b.spec.Annotations, Program: b.spec.Process.Args[0], Cgroup: b.spec.Linux.CgroupsPath,
 		OwnPIDNS: own && ns == "", Hooks: b.spec.Hooks != nil,
 	}
+}
+
+// owner is the uid of the caller.
+func owner() int {
+	if uid, err := strconv.Atoi(os.Getenv(enteredEnv)); err == nil {
+		return uid
+	}
+	return host.UID()
 }
 
 // facts is what the machine can do.
@@ -199,7 +208,10 @@ func (a *App) config(id string, b *bundle, o *createFlags) (*tareruntime.Config,
 		Spec: b.spec, Root: root, RootTarget: b.rootfs,
 		Stdin: 0, Stdout: 1, Stderr: 2, PreserveFDs: o.preserveFDs, NoPivot: o.noPivot,
 		State:  specs.State{ID: id, Bundle: b.dir, Annotations: b.spec.Annotations},
-		Layout: layout, Facts: f, Warn: a.log.warn, After: a.after,
+		Layout: layout, Facts: f, Warn: a.log.warn,
+	}
+	if a.debug || a.after != nil {
+		cfg.After = a.reached
 	}
 	if !o.noNewKeyring {
 		cfg.Keyring = "_ses." + id

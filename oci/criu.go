@@ -117,7 +117,7 @@ func (c *criu) receive() (*rpc.CriuResp, int, error) {
 	var n, oobn int
 	var err error
 	for {
-		if n, oobn, _, _, err = unix.Recvmsg(c.sock, b, oob, unix.MSG_CMSG_CLOEXEC); err != unix.EINTR {
+		if n, oobn, _, _, err = unix.Recvmsg(c.sock, b, oob, unix.MSG_CMSG_CLOEXEC); !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}

@@ -53,7 +53,7 @@ func (a *App) signal(c *container, sig unix.Signal, all bool) error {
 	}
 	defer p.Release()
 	if err := p.Signal(sig); err != nil {
-		if err == unix.ESRCH {
+		if errors.Is(err, unix.ESRCH) {
 			err = errStopped
 		}
 		return fault.New(fault.Conflict, "kill %s: %w", c.rec.ID, err)

@@ -50,12 +50,6 @@ func (f *flags) list(p *[]string, names, value, usage string) {
 	})
 }
 
-// given reports whether a flag was on the command line.
-func (f *flags) given(name string) (is bool) {
-	f.set.Visit(func(g *flag.Flag) { is = is || g.Name == name })
-	return is
-}
-
 func (f *flags) parse(args []string) error { return f.set.Parse(args) }
 
 // parseAll takes flags between the arguments too, unless stop is set: then

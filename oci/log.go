@@ -17,12 +17,11 @@ type logger struct {
 	stderr *os.File
 	path   string
 	json   bool
-	debug  bool
 	file   *os.File
 }
 
-func (l *logger) open(stderr *os.File, path, format string, debug bool) error {
-	l.stderr, l.path, l.debug = stderr, path, debug
+func (l *logger) open(stderr *os.File, path, format string) error {
+	l.stderr, l.path = stderr, path
 	switch format {
 	case "", "text":
 	case "json":
@@ -34,12 +33,6 @@ func (l *logger) open(stderr *os.File, path, format string, debug bool) error {
 }
 
 func (l *logger) warn(text string) { l.write("warning", text) }
-
-func (l *logger) debugf(text string) {
-	if l.debug {
-		l.write("debug", text)
-	}
-}
 
 // fatal reports what ends this process: in the log, and as it stands on
 // standard error.

@@ -243,7 +243,7 @@ func (a *App) reserve(rec Record) (*container, error) {
 func (c *container) stage(root string) error {
 	s, err := fsatomic.Stage(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(root, 0o711); err == nil { //nolint:forbidigo // runc's mode
+		if err = os.MkdirAll(root, 0o711); err == nil {
 			s, err = fsatomic.Stage(root)
 		}
 	}

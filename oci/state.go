@@ -3,7 +3,6 @@ package oci
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,6 +28,7 @@ func (a *App) output(c *container) *stateOutput {
 	s := &stateOutput{
 		Version: c.rec.OCIVersion, ID: c.rec.ID, Pid: c.rec.Pid, Status: a.status(c), Bundle: c.rec.Bundle, Rootfs: c.rec.Rootfs,
 		Created: c.rec.Created, Annotations: c.rec.Annotations,
+		Owner: ownerName(c.rec.Owner),
 	}
 	if s.Status == specs.StateStopped {
 		s.Pid = 0
@@ -81,7 +81,6 @@ func newList(f *flags) action {
 				continue
 			}
 			s := a.output(c)
-			s.Owner = "#" + strconv.Itoa(c.rec.Owner)
 			list = append(list, s)
 		}
 		switch {

@@ -26,14 +26,30 @@ func setHome(p *specs.Process, root string) {
 
 // homeOf finds a user's home; "/" if there is no such user.
 func homeOf(passwd string, uid uint32) string {
-	want := strconv.FormatUint(uint64(uid), 10)
-	for line := range strings.Lines(passwd) {
-		f := strings.Split(strings.TrimSpace(line), ":")
-		if len(f) >= 6 && f[2] == want && f[5] != "" && f[0] != "" && f[0][0] != '#' && strings.IndexByte(f[5], 0) < 0 {
-			return f[5]
-		}
+	if f := entryOf(passwd, uint64(uid)); f != nil && f[5] != "" && strings.IndexByte(f[5], 0) < 0 {
+		return f[5]
 	}
 	return "/"
+}
+
+// ownerName is the name of a user of this machine, or #UID.
+func ownerName(uid int) string {
+	if f := entryOf(readInRoot("/", "etc/passwd"), uint64(uid)); f != nil {
+		return f[0]
+	}
+	return "#" + strconv.Itoa(uid)
+}
+
+// entryOf finds the line of a user in a passwd file, or nil.
+func entryOf(passwd string, uid uint64) []string {
+	want := strconv.FormatUint(uid, 10)
+	for line := range strings.Lines(passwd) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) >= 6 && f[2] == want && f[0] != "" && f[0][0] != '#' {
+			return f
+		}
+	}
+	return nil
 }
 
 // readInRoot reads a regular file of a root that is not trusted; "" if it

@@ -130,7 +130,10 @@ func (w *Waiting) Start() error {
 	if err != nil {
 		return err
 	}
-	err = p.Outcome(w.Process)
+	if err = p.Outcome(w.Process); err != nil {
+		// Its descriptors go a moment before it does.
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(w.Process.Pidfd), Events: unix.POLLIN}}, 1000)
+	}
 	var op *spawn.OpError
 	if errors.As(err, &op) && op.IsExec() && op.Errno != 0 {
 		return &ExecError{Name: w.Program, Errno: op.Errno}

@@ -18,7 +18,7 @@ type Progress struct {
 // ReadProgress reads the file that [NewIn] was given.
 func ReadProgress(file int) (Progress, error) {
 	var h [hdrSize]byte
-	if _, err := preadFull(file, h[:], 0); err != nil {
+	if err := preadFull(file, h[:], 0); err != nil {
 		return Progress{}, fmt.Errorf("read progress: %w", err)
 	}
 	word := func(off int) uint64 { return binary.LittleEndian.Uint64(h[off:]) }
@@ -30,7 +30,7 @@ func ReadProgress(file int) (Progress, error) {
 	p := Progress{errno: unix.Errno(word(hdrErrno))}
 	if at < count {
 		var op [opSize]byte
-		if _, err := preadFull(file, op[:], ops+int64(at)*opSize); err != nil {
+		if err := preadFull(file, op[:], ops+int64(at)*opSize); err != nil {
 			return Progress{}, fmt.Errorf("read progress: %w", err)
 		}
 		p.call = binary.LittleEndian.Uint32(op[:])
@@ -40,7 +40,7 @@ func ReadProgress(file int) (Progress, error) {
 	p.exec, p.errno = true, unix.ENOENT
 	for i := range int64(count) { // see execError
 		var op [opSize]byte
-		if _, err := preadFull(file, op[:], ops+i*opSize); err != nil {
+		if err := preadFull(file, op[:], ops+i*opSize); err != nil {
 			return Progress{}, fmt.Errorf("read progress: %w", err)
 		}
 		ret := int32(binary.LittleEndian.Uint32(op[12:]))
@@ -60,10 +60,10 @@ func (pr Progress) Outcome(p Process) error {
 	return &OpError{Step: "start", Call: plan.CallName(pr.call), Errno: pr.errno, Exec: pr.exec && pr.errno != 0}
 }
 
-func preadFull(fd int, b []byte, off int64) (int, error) {
+func preadFull(fd int, b []byte, off int64) error {
 	n, err := unix.Pread(fd, b, off)
 	if err == nil && n != len(b) {
 		err = unix.EINVAL
 	}
-	return n, err
+	return err
 }
