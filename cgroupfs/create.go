@@ -340,6 +340,17 @@ func (x *executor) mkdir(a *cgroup.Action, p *place) error {
 	if len(pids) > 0 {
 		return fault.New(fault.Conflict, "create cgroup %s: %d processes are in it", a.Target(), len(pids))
 	}
+	return p.thaw(a)
+}
+
+// thaw lets what joins a group of before run: a killed engine leaves frozen
+// groups behind.
+func (p *place) thaw(a *cgroup.Action) error {
+	for _, f := range [...]struct{ file, value string }{{"freezer.state", "THAWED"}, {"cgroup.freeze", "0"}} {
+		if err := writeAt(p.dir, f.file, f.value); err != nil && !absent(err) {
+			return fail("thaw", a.Target(), err)
+		}
+	}
 	return nil
 }
 
