@@ -19,7 +19,7 @@ func (cs *Containers) Boot(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var list []bootItem
-	var errs []error
+	errs := []error{e.sweepReboot()}
 	for _, id := range ids {
 		r, err := e.state.Get(id)
 		if fault.KindOf(err) == fault.NotFound {
@@ -49,6 +49,19 @@ func (cs *Containers) Boot(ctx context.Context) ([]string, error) {
 		started = append(started, it.id)
 	}
 	return started, errors.Join(errs...)
+}
+
+// sweepReboot removes what a reboot has left of --rm containers: their records
+// went with the run root.
+func (e *Engine) sweepReboot() error {
+	e.state.FreeStale()
+	return e.snapshots.Recover(func(id string) bool {
+		if e.state.Underway(id) {
+			return true // in this order: what has begun is a record by its end
+		}
+		_, err := e.state.Get(id)
+		return fault.KindOf(err) != fault.NotFound
+	})
 }
 
 // bootItem is what the order of a boot depends on.

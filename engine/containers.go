@@ -22,7 +22,7 @@ func summary(r *state.Record, st state.Status) ContainerSummary {
 		Status: Status(st.String()),
 	}
 	if st.Running() {
-		s.Pid = r.Proc.Pid
+		s.Pid, s.ExitCode = r.Proc.Pid, 0
 		s.Health = healthStatus(r.Health)
 	}
 	return s
@@ -126,7 +126,7 @@ func (e *Engine) remove(r *state.Record) error {
 		return err
 	}
 	if err := errors.Join(e.removeGroup(r.Cgroup), e.discard(r.ID, r.Name, r.Remove)); err != nil {
-		p.Leave()
+		p.End() // whoever asked for it is told, and may ask again
 		return err
 	}
 	p.End()
@@ -229,7 +229,7 @@ func (e *Engine) recoverKept(p *state.Pending, r *state.Record) error {
 		r.Proc, r.Started = state.Proc{}, time.Time{}
 	}
 	r.Monitor = state.Proc{}
-	return errors.Join(e.state.Put(r), e.state.RemoveLive(r.ID))
+	return e.putAway(r)
 }
 
 // recoverEnded writes down that a container has ended.

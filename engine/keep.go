@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
@@ -162,7 +161,7 @@ func (k *kept) describe(r *state.Record, c *ContainerConfig, img *image.Config) 
 	w.StdinOnce = c.StdinOnce
 	w.LogDir = e.logDir(r.ID)
 	w.StopSignal, w.StopTimeout = int(stop.signal), int64(stop.timeout)
-	w.Timeout = timeLeft(c.Timeout, r.Started)
+	w.Timeout = timeLeft(c.Timeout, sinceBoot(), r.Proc.Start)
 	w.Probe = probeInterval(c, img)
 	if k.want != 0 {
 		w.Client, w.ClientWant = k.report, k.want
@@ -179,14 +178,6 @@ func (k *kept) logTo(c *logs.Config) {
 		l.Fields = append(l.Fields, a.Key+"="+a.Value)
 	}
 	k.keeper.Log = l
-}
-
-// timeLeft is what a --timeout has left, in ns; 0 is for ever.
-func timeLeft(timeout int64, started time.Time) int64 {
-	if timeout <= 0 {
-		return 0
-	}
-	return max(1, timeout-int64(time.Since(started)))
 }
 
 // become executes the keeper in this process, which stays the parent of the

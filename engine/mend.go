@@ -112,7 +112,7 @@ func (cs *Containers) Mend(id string) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
-	wait := time.Until(r.RestartAt)
+	wait := restartIn(r, time.Now())
 	lock.Unlock()
 	return e.delay(r.ID, wait)
 }
@@ -183,7 +183,17 @@ func (e *Engine) settle(r *state.Record, monitor state.Proc) (again bool, err er
 		return true, e.state.Put(r)
 	}
 	r.RestartAt, r.Backoff = time.Time{}, 0
-	return false, errors.Join(e.state.Put(r), e.state.RemoveLive(r.ID))
+	return false, e.putAway(r)
+}
+
+// putAway writes the record of a container that does not run, and then removes
+// what it needed while it did: where there is no room for the record, the note
+// of its end stays.
+func (e *Engine) putAway(r *state.Record) error {
+	if err := e.state.Put(r); err != nil {
+		return fault.New(fault.KindOf(err), "write the record: %w", err)
+	}
+	return e.state.RemoveLive(r.ID)
 }
 
 // lastLook reads what only the cgroup knows of a container's run, and computes

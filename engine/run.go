@@ -196,7 +196,7 @@ func (r *run) restore() error {
 	if r.old == nil {
 		return r.e.state.RemoveLive(r.d.id)
 	}
-	return errors.Join(r.e.state.Put(r.old), r.e.state.RemoveLive(r.d.id))
+	return r.e.putAway(r.old)
 }
 
 // disconnect closes what connect has made.
@@ -365,7 +365,7 @@ func (r *run) failed(err error) error {
 	}
 	rec.Monitor, rec.RestartAt = state.Proc{}, time.Time{}
 	rec.ExitCode, rec.Error = exitCode(err), err.Error()
-	perr := errors.Join(r.e.state.Put(rec), r.e.state.RemoveLive(rec.ID))
+	perr := r.e.putAway(rec)
 	if perr != nil && r.o.Warn != nil {
 		r.o.Warn(perr.Error())
 	}

@@ -283,7 +283,7 @@ func (e *Engine) stopWaiting(r *state.Record) error {
 		return err
 	}
 	r.RestartAt, r.Monitor = time.Time{}, state.Proc{}
-	return errors.Join(e.state.Put(r), e.state.RemoveLive(r.ID))
+	return e.putAway(r)
 }
 
 // Kill sends a signal to a running container's first process. After one that

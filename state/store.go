@@ -140,6 +140,9 @@ func (s *Store) Reserve(name, id string) error {
 		}
 		err = unix.Symlink(linkText(id), link)
 	}
+	if err == unix.EEXIST && s.freeStale(name) {
+		err = unix.Symlink(linkText(id), link)
+	}
 	if err == unix.EEXIST {
 		return fault.New(fault.Exists, "name %q is in use by container %s", name, short(s.Owner(name)))
 	}
@@ -180,6 +183,30 @@ func (s *Store) free(name, id string) error {
 		return err
 	}
 	return nil
+}
+
+// freeStale gives back a name whose owner is gone without having done so: a
+// reboot takes the record of a --rm container and leaves its name.
+func (s *Store) freeStale(name string) bool {
+	id := s.Owner(name)
+	if id == "" || s.Underway(id) {
+		return false
+	}
+	if _, err := s.Get(id); fault.KindOf(err) != fault.NotFound {
+		return false
+	}
+	return s.free(name, id) == nil
+}
+
+// FreeStale gives back every name whose owner is gone.
+func (s *Store) FreeStale() {
+	entries, err := os.ReadDir(filepath.Dir(s.nameLink("x")))
+	if err != nil {
+		return // none was ever given
+	}
+	for _, e := range entries {
+		s.freeStale(e.Name())
+	}
 }
 
 // NameOf searches the names for the one that id has reserved. Only the

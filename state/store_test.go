@@ -54,9 +54,13 @@ func TestPutRemoved(t *testing.T) {
 	}
 }
 
-// TestFree: a name is only given back by who has it.
+// TestFree: a name is only given back by who has it, or for one that is gone.
 func TestFree(t *testing.T) {
 	s := testStore(t)
+	owner, err := s.Begin(Pending{ID: id("a")})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Reserve("web", id("a")); err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +72,15 @@ func TestFree(t *testing.T) {
 	}
 	if err := errors.Join(s.free("web", id("a")), s.Reserve("web", id("b"))); err != nil {
 		t.Error(err)
+	}
+	owner.End()
+	// No record and no slot: b is gone, as a --rm container is after a reboot.
+	if err := s.Reserve("web", id("c")); err != nil || s.Owner("web") != id("c") {
+		t.Errorf("the name of one that is gone: %v", err)
+	}
+	s.FreeStale()
+	if s.Owner("web") != "" {
+		t.Error("and once more")
 	}
 }
 
