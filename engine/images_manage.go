@@ -70,7 +70,7 @@ func (is *Images) Prune(_ context.Context, o ImagePruneOptions) (ImagesPruned, e
 		if ref == "" {
 			ref = m.ID
 		}
-		done, err := is.e.images.Remove(ref, image.RemoveOptions{InUse: func(id string) []string { return users[id] }})
+		done, err := is.e.images.Remove(ref, image.RemoveOptions{InUse: is.e.imageUse()})
 		switch fault.KindOf(err) {
 		case fault.NotFound, fault.Conflict:
 			if err != nil {

@@ -166,8 +166,7 @@ func (p *pull) local() (*image.Image, error) {
 	m, err := p.s.Resolve(p.ref.String(), want)
 	if err != nil && p.o.Platform == (image.Platform{}) {
 		// One that was built for another platform only.
-		m, err = p.s.Resolve(p.ref.String(), p.o.Platform)
-		if err == nil && m.Index != "" {
+		if m, err = p.s.Resolve(p.ref.String(), p.o.Platform); err != nil || m.Index != "" {
 			return nil, nil
 		}
 	}

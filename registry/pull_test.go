@@ -227,6 +227,24 @@ func TestPull(t *testing.T) {
 	}
 }
 
+// TestPullBesideOthers pulls the host's image where two others are here.
+func TestPullBesideOthers(t *testing.T) {
+	f := newFake(t)
+	all := map[image.Platform]*testImage{}
+	platforms := []image.Platform{{OS: "linux", Arch: "s390x"}, {OS: "linux", Arch: "ppc64le"}, image.HostPlatform()}
+	for i, p := range platforms {
+		all[p] = makeImage(t, ociManifest, p, 10+i)
+	}
+	f.index(t, "a", "latest", ociIndex, all)
+	s, c := newStore(t), newClient()
+	for _, p := range platforms[:2] {
+		mustPull(t, c, s, f.Host+"/a", PullOptions{Platform: p})
+	}
+	if out := mustPull(t, c, s, f.Host+"/a", PullOptions{}); out.Image.Platform != image.HostPlatform() {
+		t.Errorf("pulled %+v", out)
+	}
+}
+
 // TestPullMoved follows a tag that has moved to another image.
 func TestPullMoved(t *testing.T) {
 	f := newFake(t)
