@@ -114,9 +114,7 @@ func TestKilled(t *testing.T) {
 		if st, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); err != nil && (!ok || !st.Signaled()) {
 			t.Fatalf("round %d: %v: %s", i, err, out)
 		}
-		if r, err := s.Check(context.Background(), image.CheckOptions{}); err != nil || len(r.Problems) > 0 {
-			t.Errorf("check after round %d: %+v, %v", i, r, err)
-		}
+		mustBeWell(t, s)
 		img, rerr := s.Resolve(name, image.Platform{})
 		if rerr == nil {
 			finished++
@@ -130,15 +128,28 @@ func TestKilled(t *testing.T) {
 	}
 	t.Logf("%d rounds of at most %v, %d of them finished", rounds, full, finished)
 	img := mustPull(t, newClient(), s, name, PullOptions{})
-	if r, err := s.Check(context.Background(), image.CheckOptions{}); err != nil || len(r.Problems) > 0 {
-		t.Errorf("check: %+v, %v", r, err)
-	}
+	mustBeWell(t, s)
 	for _, dir := range []string{"/staging", "/partial"} {
 		if left, err := os.ReadDir(root + dir); err != nil || len(left) > 0 {
 			t.Errorf("left in %s: %v, %v", dir, left, err)
 		}
 	}
 	checkTree(t, &img.Image, host.Arch, sizes...)
+}
+
+// mustBeWell checks every digest of a store. What nobody names is no damage:
+// the next removal takes it.
+func mustBeWell(t *testing.T, s *image.Store) {
+	t.Helper()
+	r, err := s.Check(context.Background(), image.CheckOptions{})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range r.Problems {
+		if p.Text != "no image has it" {
+			t.Errorf("check: %s: %s", p.Object, p.Text)
+		}
+	}
 }
 
 // TestKilledResumes kills a pull in the middle of a layer: the next one asks
