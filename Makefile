@@ -35,6 +35,8 @@ install: build ## install below PREFIX (default /usr/local; DESTDIR is honoured)
 	@set -e; for p in $(PROGRAMS); do \
 		echo "install $(PREFIX)/bin/$$p"; install -m 755 bin/$$p "$(DESTDIR)$(PREFIX)/bin/$$p"; done
 
+	install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system"
+	sed 's|@PREFIX@|$(PREFIX)|' contrib/tare-boot.service >"$(DESTDIR)$(PREFIX)/lib/systemd/system/tare-boot.service"
 	install -d "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
 		"$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
 	bin/tared man "$(DESTDIR)$(PREFIX)/share/man/man1"
@@ -74,7 +76,7 @@ bench-pull: build ## measure pulls: make bench-pull LAYERS="first.tar second.tar
 .PHONY: soak
 soak: build ## a thousand starts in a row; nothing may be left behind
 	TARE_SOAK=1 $(GO) test -count=1 -v -timeout 30m -run Soak ./spawn
-	TARE_SOAK=1 $(GO) test -count=5 -timeout 30m -run 'Crash|Volume|Swap|Race' ./runtime ./engine ./cmd/tare
+	TARE_SOAK=1 $(GO) test -count=5 -timeout 30m -run 'Crash|Volume|Swap|Race|Keeper|Killed|Many' ./runtime ./engine ./cmd/tare
 
 .PHONY: conformance
 conformance: build ## the validation programs of runtime-tools with tare-oci, crun and runc

@@ -14,7 +14,7 @@ import (
 )
 
 // A container that is not run in the foreground of its command has a keeper:
-// the process that started it, with another program (docs/adr/0006). kept is
+// the process that started it, with another program (docs/adr/0007). kept is
 // what it holds while it is still the starter.
 type kept struct {
 	e      *Engine

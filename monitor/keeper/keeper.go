@@ -5,7 +5,7 @@
 // arguments (package wire) and inherited descriptors; what it has to do with
 // the engine's records it leaves to tare, which it executes in its own place
 // when the container has ended. So it stays small: there is one for each
-// container, and what it keeps resident is counted in pages (docs/adr/0006).
+// container, and what it keeps resident is counted in pages (docs/adr/0007).
 package keeper
 
 import (
