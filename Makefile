@@ -17,7 +17,7 @@ GOLANGCI  := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2
 
 # Packages with tests that want root and a kernel: they run once more on pure
 # cgroup v2 in the VM.
-VM_PACKAGES := cgroupfs spawn runtime engine snapshot cli cmd/tare test/verify
+VM_PACKAGES := cgroupfs spawn runtime oci engine snapshot cli cmd/tare test/verify
 
 .DEFAULT_GOAL := help
 .PHONY: help

@@ -26,9 +26,12 @@ func newKill(f *flags) action {
 		if len(args) > 1 {
 			name = args[1]
 		}
-		sig, err := spec.ParseSignal(name)
-		if err != nil {
-			return err
+		sig := unix.Signal(0) // is it there?
+		if name != "0" {
+			var err error
+			if sig, err = spec.ParseSignal(name); err != nil {
+				return err
+			}
 		}
 		c, err := a.open(args[0])
 		if err != nil {

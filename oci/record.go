@@ -181,30 +181,36 @@ func (a *App) openLocked(id string) (*container, error) {
 	return c, nil
 }
 
+// lockTimeout bounds the wait for another command, whose hook may hang.
+const lockTimeout = 10 * time.Second
+
 // take locks the directory, waiting for the lock if asked to.
 func (c *container) take(wait bool) error {
+	id := filepath.Base(c.dir)
 	fd, err := unix.Open(c.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err == unix.ENOENT {
-		return fault.New(fault.NotFound, "open %s: %w", filepath.Base(c.dir), errNotExist)
-	}
-	how := unix.LOCK_EX
-	if !wait {
-		how |= unix.LOCK_NB
-	}
-	for err == nil {
-		if err = unix.Flock(fd, how); err != unix.EINTR {
-			break
-		}
-		err = nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.NotFound, "open %s: %w", id, errNotExist)
 	}
 	if err != nil {
-		if fd >= 0 {
-			_ = unix.Close(fd)
-		}
-		return fmt.Errorf("lock container %s: %w", filepath.Base(c.dir), err)
+		return fmt.Errorf("open container %s: %w", id, err)
 	}
-	c.lock = fd
-	return nil
+	for end := time.Now().Add(lockTimeout); ; {
+		err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			c.lock = fd
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EWOULDBLOCK) && wait && time.Now().Before(end):
+			time.Sleep(time.Millisecond)
+			continue
+		case errors.Is(err, unix.EWOULDBLOCK):
+			err = errors.New("another command is at work on it")
+		}
+		_ = unix.Close(fd)
+		return fault.New(fault.Conflict, "lock container %s: %w", id, err)
+	}
 }
 
 func (c *container) release() {
