@@ -79,8 +79,11 @@ soak: build ## a thousand starts in a row; nothing may be left behind
 	TARE_SOAK=1 $(GO) test -count=5 -timeout 30m -run 'Crash|Volume|Swap|Race|Keeper|Killed|Many' ./runtime ./engine ./cmd/tare
 
 .PHONY: conformance
-conformance: build ## the validation programs of runtime-tools with tare-oci, crun and runc
+conformance: build ## judge tare-oci by runtime-tools (with crun and runc beside it), by our suite, under Podman, containerd and dockerd
+	@test/setup.sh engines
+	cd test/conformance && $(GOTESTSUM) --format pkgname -- -count=1 -timeout 5m ./contest
 	cd test/conformance/validate && $(GO) run . -runtimes $(CURDIR)/bin/tare-oci,crun,runc $(VALIDATEFLAGS)
+	@set -eo pipefail; for e in podman containerd docker; do test/conformance/engines/$$e.sh | grep -v '^ok [0-9]* - [^#]*$$'; done
 
 .PHONY: lint
 lint: ## run the linters of .golangci.yml
