@@ -70,8 +70,8 @@ func devicesChild(e *env) error {
 			e.p.Symlinkat(plan.InChild, l.target, e.dev.Arg(), l.name, plan.OK(unix.EEXIST))
 		}
 		for _, d := range e.spec.Linux.Devices {
-			if isDefaultDevice(d.Path) {
-				continue
+			if isDefaultDevice(d.Path) || clean(d.Path) == "dev/ptmx" && d.Type == "c" && d.Major == 5 && d.Minor == 2 {
+				continue // the container's own multiplexer is there, as a link
 			}
 			if err := e.node(d, true); err != nil {
 				return err

@@ -182,3 +182,11 @@ func TestHostMounts(t *testing.T) {
 		t.Errorf("%d mounts are left on the root:\n%s", n, read(t, "/proc/self/mountinfo"))
 	}
 }
+
+// TestPtmxDevice: privileged containers list the host's terminal multiplexer
+// among their devices; they get their own.
+func TestPtmxDevice(t *testing.T) {
+	b := newBundle(t, "readlink /dev/ptmx")
+	b.spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/ptmx", Type: "c", Major: 5, Minor: 2}}
+	wantOut(t, b.run(), "pts/ptmx")
+}
