@@ -4,7 +4,9 @@
 //	config.go    where a registry is: registries.toml, certs.d, mirrors
 //	transport.go connections: TLS, plain HTTP where it is allowed
 //	auth.go      credentials, tokens
-//	request.go   one request: redirects, retries, mirrors, errors
+//	client.go    servers, and whose turn it is
+//	request.go   one request: challenges, redirects, retries
+//	errors.go    what passes and what does not
 //	manifest.go  manifests and indexes, and the choice of a platform
 //	download.go  blobs: ranges in parallel, resumed
 //	pull.go      an image into an [image.Store]

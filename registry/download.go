@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -73,8 +74,9 @@ type download struct {
 	f      Fetch
 	cancel context.CancelCauseFunc
 
-	mu   sync.Mutex
-	todo []*span
+	mu     sync.Mutex
+	todo   []*span
+	direct *url.URL // where the registry redirects to, asked at once by the parts that follow
 }
 
 // span is a part: [at, end) is still missing.
@@ -138,6 +140,39 @@ type body struct {
 	whole bool  // it is all of the blob, range or not
 }
 
+// ask asks where the last part was redirected to, and the registry when that
+// does not answer any more: such addresses are good for some minutes.
+func (d *download) ask(ctx context.Context, q call) (*http.Response, *conn, error) {
+	d.mu.Lock()
+	direct := d.direct
+	d.mu.Unlock()
+	if direct != nil {
+		direct := *direct
+		k := d.r.own() // for its connections; no credentials are sent elsewhere
+		q := q
+		q.abs, q.once = &direct, true
+		resp, err := k.try(ctx, &q, "")
+		if err == nil && resp.StatusCode < 300 {
+			return resp, k, nil
+		}
+		if err == nil {
+			drain(resp)
+		}
+		d.learn(nil)
+	}
+	resp, k, err := d.r.pull(ctx, q)
+	if err == nil && resp.Request.URL.Host != k.e.Host && !k.e.Mirror {
+		d.learn(resp.Request.URL)
+	}
+	return resp, k, err
+}
+
+func (d *download) learn(u *url.URL) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.direct = u
+}
+
 // errLength is what a wrong length is.
 var errLength = errors.New("the registry has another length than the manifest says")
 
@@ -147,7 +182,7 @@ func (d *download) open(ctx context.Context, p *span) (*body, error) {
 	if p.at > 0 || p.end < d.f.Size {
 		q.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", p.at, p.end-1)}}
 	}
-	resp, k, err := d.r.pull(ctx, q)
+	resp, k, err := d.ask(ctx, q)
 	if err != nil {
 		return nil, err
 	}

@@ -261,6 +261,46 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
+// TestRedirectOnce asks the registry once where a blob is, and again when that
+// address is not good any more.
+func TestRedirectOnce(t *testing.T) {
+	data := randomData(6*partSize + 10)
+	var mu sync.Mutex
+	asked, good := 0, 100
+	cdn := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked++
+		ok := asked <= good
+		if !ok {
+			good += 100
+		}
+		mu.Unlock()
+		if !ok {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	}))
+	defer cdn.Close()
+	for name, tt := range map[string]struct{ good, requests int }{"good": {100, 1}, "ends": {3, 2}} {
+		t.Run(name, func(t *testing.T) {
+			asked, good = 0, tt.good
+			f := newFake(t)
+			f.set(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+				http.Redirect(w, r, cdn.URL+"/blob", http.StatusTemporaryRedirect)
+				return true
+			})
+			got, err := fetch(repo(t, newClient(), f.Host, "a"), data)
+			if err != nil || !bytes.Equal(got, data) {
+				t.Fatalf("%v, equal: %t", err, bytes.Equal(got, data))
+			}
+			if n := len(f.requests()); n < tt.requests || n > tt.requests+partConns {
+				t.Errorf("%d requests to the registry, want %d", n, tt.requests)
+			}
+		})
+	}
+}
+
 func TestMirrors(t *testing.T) {
 	data := randomData(partSize + 99)
 	own, good, empty := newFake(t), newFake(t), newFake(t)

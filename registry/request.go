@@ -3,115 +3,18 @@ package registry
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/tare-engine/tare/fault"
 )
-
-// Client reaches registries. Its fields are set before the first use.
-type Client struct {
-	Config Config
-	Keys   authn.Keychain // nil: Docker's config.json and its helpers
-	Agent  string         // User-Agent
-
-	// Pause is the first wait before a request is repeated, each next one is
-	// twice as long; 0 is 250 ms.
-	Pause time.Duration
-	// Stall is how long a body may bring nothing; 0 is 30 s.
-	Stall time.Duration
-	// Trace is called before each request, for --debug. May be nil.
-	Trace func(method, url string)
-
-	mu         sync.Mutex
-	transports map[Endpoint]*endpoint
-}
-
-// endpoint is a server with its connections.
-type endpoint struct {
-	http    *http.Transport
-	lenient bool // any certificate, or plain HTTP
-
-	mu     sync.Mutex
-	scheme string // "": not found out yet
-}
-
-// Repo is a repository of a registry, with its mirrors.
-type Repo struct {
-	c            *Client
-	Domain, Path string
-	conns        []*conn // the registry itself is the last
-
-	mu  sync.Mutex
-	bad map[*conn]bool // mirrors that this pull has given up
-}
-
-// conn is a repository on one server.
-type conn struct {
-	*endpoint
-	c    *Client
-	e    Endpoint
-	auth *authorizer
-}
-
-// Repo returns the repository domain/path. byDigest chooses the mirrors.
-func (c *Client) Repo(domain, path string, byDigest bool) (*Repo, error) {
-	list, err := c.Config.Endpoints(domain, path, byDigest)
-	if err != nil {
-		return nil, fault.New(fault.KindOf(err), "reach %s/%s: %w", domain, path, err)
-	}
-	r := &Repo{c: c, Domain: domain, Path: path}
-	for _, e := range list {
-		k, err := c.connect(e)
-		if err != nil {
-			return nil, err
-		}
-		r.conns = append(r.conns, k)
-	}
-	return r, nil
-}
-
-// connect shares the connections of all repositories of one server.
-func (c *Client) connect(e Endpoint) (*conn, error) {
-	keys := c.Keys
-	if keys == nil {
-		keys = authn.DefaultKeychain
-	}
-	k := &conn{c: c, e: e, auth: &authorizer{keys: keys, res: resource{authKey(e.Host), e.Path}}}
-	id := e
-	id.Path, id.Mirror = "", false
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k.endpoint = c.transports[id]
-	if k.endpoint == nil {
-		t, err := newTransport(&id, c.Config.CertDirs)
-		if err != nil {
-			return nil, err
-		}
-		k.endpoint = &endpoint{http: t, lenient: t.TLSClientConfig.InsecureSkipVerify}
-		if c.transports == nil {
-			c.transports = map[Endpoint]*endpoint{}
-		}
-		c.transports[id] = k.endpoint
-	}
-	return k, nil
-}
-
-// own is the registry itself, which a push goes to.
-func (r *Repo) own() *conn { return r.conns[len(r.conns)-1] }
 
 // call is one request, to be repeated as often as it takes.
 type call struct {
@@ -137,53 +40,6 @@ const (
 	maxRetryAfter  = 2 * time.Minute
 	maxRedirects   = 10
 )
-
-// pull asks one server after the other until one has an answer. Mirrors are
-// left for the next server on any trouble.
-func (r *Repo) pull(ctx context.Context, q call) (*http.Response, *conn, error) {
-	q.scope = "pull"
-	for _, k := range r.conns {
-		if r.distrusted(k) {
-			continue
-		}
-		resp, err := k.do(ctx, q)
-		if err == nil && (resp.StatusCode < 300 || !k.e.Mirror) {
-			return resp, k, nil
-		}
-		if err == nil {
-			err = statusError(resp)
-			drain(resp)
-		}
-		if !k.e.Mirror || ctx.Err() != nil {
-			return nil, k, err
-		}
-		r.distrust(k)
-	}
-	return nil, nil, fault.New(fault.Internal, "reach %s/%s: no server is left", r.Domain, r.Path)
-}
-
-// distrust leaves a mirror out for the rest of this pull.
-func (r *Repo) distrust(k *conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.bad == nil {
-		r.bad = map[*conn]bool{}
-	}
-	r.bad[k] = k.e.Mirror
-}
-
-// distrustMirrors leaves all mirrors out.
-func (r *Repo) distrustMirrors() {
-	for _, k := range r.conns {
-		r.distrust(k)
-	}
-}
-
-func (r *Repo) distrusted(k *conn) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.bad[k]
-}
 
 // do sends a request until there is an answer that repeating will not change.
 // The caller closes its body.
@@ -406,103 +262,6 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// passing tells the status codes of trouble that may pass.
-func passing(code int) bool {
-	switch code {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
-
-// passingError tells a connection that broke from one that cannot be.
-func passingError(err error) bool {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return dns.IsTemporary || dns.IsTimeout
-	}
-	var ne net.Error
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE) || errors.As(err, &ne) && ne.Timeout()
-}
-
-// retryAfter reads the header: seconds or a date (RFC 9110, 10.2.3).
-func retryAfter(s string, now time.Time) (time.Duration, bool) {
-	if s == "" {
-		return 0, false
-	}
-	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
-		return time.Duration(n) * time.Second, true
-	}
-	t, err := http.ParseTime(s)
-	if err != nil {
-		return 0, false
-	}
-	return max(t.Sub(now), 0), true
-}
-
-// StatusError is an answer that was no success.
-type StatusError struct {
-	Status int
-	Code   string // of the registry: MANIFEST_UNKNOWN, …
-	Text   string
-}
-
-func (e *StatusError) Error() string {
-	s := strconv.Itoa(e.Status) + " " + http.StatusText(e.Status)
-	if e.Text != "" {
-		s += " (" + e.Text + ")"
-	}
-	return s
-}
-
-const maxErrorBody = 16 << 10
-
-// statusError reads the errors that a registry sends (distribution-spec,
-// "error codes").
-func statusError(resp *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // an extra
-	var list struct {
-		Errors []struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"errors"`
-	}
-	err := &StatusError{Status: resp.StatusCode}
-	if json.Unmarshal(body, &list) == nil && len(list.Errors) > 0 {
-		err.Code, err.Text = list.Errors[0].Code, list.Errors[0].Message
-		if err.Text == "" {
-			err.Text = strings.ToLower(strings.ReplaceAll(err.Code, "_", " "))
-		}
-	}
-	kind := fault.Unavailable
-	switch resp.StatusCode {
-	case http.StatusNotFound:
-		kind = fault.NotFound
-	case http.StatusForbidden, http.StatusUnauthorized:
-		kind = fault.Denied
-	case http.StatusMethodNotAllowed:
-		kind = fault.Unsupported
-	}
-	return fault.New(kind, "%s: %w", resp.Request.URL.Host, err)
-}
-
-// isStatus reports whether err is an answer with that status.
-func isStatus(err error, status int) bool {
-	var e *StatusError
-	return errors.As(err, &e) && e.Status == status
-}
-
-// plainError leaves out the request that the reader of the message knows.
-func plainError(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		return ue.Err
-	}
-	return err
 }
 
 // drain lets the connection be used again, if that costs little.
