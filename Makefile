@@ -69,6 +69,10 @@ test-arm64: ## the pure and the spawn tests on an emulated arm64 machine
 bench: build ## measure tare next to crun, runc, podman and bubblewrap
 	$(GO) run ./bench $(BENCHFLAGS)
 
+.PHONY: bench-life
+bench-life: build ## measure the life of 100 containers next to podman and docker: make bench-life BENCHFLAGS="-n 100 -rounds 3"
+	$(GO) run ./bench/life $(BENCHFLAGS)
+
 .PHONY: bench-pull
 bench-pull: build ## measure pulls: make bench-pull LAYERS="first.tar second.tar" BENCHFLAGS="-n 5 -dir /var/tmp"
 	$(GO) run ./bench/pull $(BENCHFLAGS) $(LAYERS)

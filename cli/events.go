@@ -46,28 +46,32 @@ func (a *eventsAction) Set(flag, v string) (err error) {
 }
 
 func (a *eventsAction) Run(ctx context.Context, app *App, _ []string) (int, error) {
-	line := func(ev *engine.Event, _ []byte) (string, error) { return eventLine(ev), nil }
-	switch a.format {
-	case "":
-	case "json", "{{json .}}":
-		line = func(_ *engine.Event, text []byte) (string, error) { return string(text), nil }
-	default:
-		t, err := app.Compile(a.format)
-		if err != nil {
+	asJSON := a.format == "json" || a.format == "{{json .}}"
+	var fill func(any) (string, error)
+	if a.format != "" && !asJSON {
+		var err error
+		if fill, err = app.Compile(a.format); err != nil {
 			return 0, err
 		}
-		line = func(ev *engine.Event, _ []byte) (string, error) { return t(ev) }
 	}
 	e, err := app.Engine()
 	if err != nil {
 		return 0, err
 	}
 	return 0, e.Events(ctx, a.o, func(ev *engine.Event, text []byte) error {
-		s, err := line(ev, text)
-		if err != nil {
-			return err
+		var s string
+		var err error
+		switch {
+		case asJSON:
+			s = string(text)
+		case fill != nil:
+			s, err = fill(ev)
+		default:
+			s = eventLine(ev)
 		}
-		_, err = app.Stdout.WriteString(s + "\n")
+		if err == nil {
+			_, err = app.Stdout.WriteString(s + "\n")
+		}
 		return err
 	})
 }

@@ -207,6 +207,8 @@ func containerStatus(c *engine.ContainerSummary, now time.Time) string {
 			return word // nobody saw when
 		}
 		return word + " " + ago(c.Finished, now)
+	case engine.StatusRemoving:
+		return "Removal In Progress"
 	case engine.StatusDead:
 		return "Dead"
 	case engine.StatusCreated:

@@ -101,8 +101,10 @@ func mergeHealthcheck(own *Healthcheck, image []byte) *Healthcheck {
 	}
 	if len(image) > 0 && json.Unmarshal(image, &img) == nil { // else it is none that could be run
 		for _, f := range []struct{ to, from *int64 }{
-			{&h.Interval, &img.Interval}, {&h.Timeout, &img.Timeout},
-			{&h.StartPeriod, &img.StartPeriod}, {&h.StartInterval, &img.StartInterval},
+			{&h.Interval, &img.Interval},
+			{&h.Timeout, &img.Timeout},
+			{&h.StartPeriod, &img.StartPeriod},
+			{&h.StartInterval, &img.StartInterval},
 		} {
 			if *f.to == 0 {
 				*f.to = *f.from

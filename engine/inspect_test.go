@@ -114,8 +114,12 @@ func TestInspectMerge(t *testing.T) {
 	c := info.Config
 	got := []any{c.Hostname, c.Env, c.Labels, c.Entrypoint, c.Cmd, c.User, c.WorkingDir, c.StopSignal, len(c.ExposedPorts), len(c.Volumes), c.Healthcheck.Interval}
 	want := []any{
-		"0123456789ab", []string{"B=1", "A=mine", "PATH=/bin"}, map[string]string{"app": "mine", "from": "image"},
-		[]string{"/entry"}, []string{"other"}, "app", "/srv", "SIGUSR1", 2, 1, int64(5e9),
+		"0123456789ab",
+		[]string{"B=1", "A=mine", "PATH=/bin"},
+		map[string]string{"app": "mine", "from": "image"},
+		[]string{"/entry"},
+		[]string{"other"},
+		"app", "/srv", "SIGUSR1", 2, 1, int64(5e9),
 	}
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Error(diff)

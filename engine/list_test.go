@@ -101,8 +101,14 @@ func TestListFilters(t *testing.T) {
 		filter string
 		kind   fault.Kind
 	}{
-		{"status=up", fault.Invalid}, {"health=fine", fault.Invalid}, {"exited=x", fault.Invalid}, {"is-task=maybe", fault.Invalid},
-		{"colour=red", fault.Invalid}, {"publish=0-x", fault.Invalid}, {"before=nobody", fault.NotFound}, {"name=a.*b", fault.Unsupported},
+		{"status=up", fault.Invalid},
+		{"health=fine", fault.Invalid},
+		{"exited=x", fault.Invalid},
+		{"is-task=maybe", fault.Invalid},
+		{"colour=red", fault.Invalid},
+		{"publish=0-x", fault.Invalid},
+		{"before=nobody", fault.NotFound},
+		{"name=a.*b", fault.Unsupported},
 	} {
 		o := ListOptions{All: true}
 		if err := o.Add(tt.filter); err != nil {

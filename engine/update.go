@@ -238,8 +238,10 @@ func updateResources(r, o *Resources) error {
 		to   *[]ThrottleDevice
 		from []ThrottleDevice
 	}{
-		{&r.BlkioDeviceReadBps, o.BlkioDeviceReadBps}, {&r.BlkioDeviceWriteBps, o.BlkioDeviceWriteBps},
-		{&r.BlkioDeviceReadIOps, o.BlkioDeviceReadIOps}, {&r.BlkioDeviceWriteIOps, o.BlkioDeviceWriteIOps},
+		{&r.BlkioDeviceReadBps, o.BlkioDeviceReadBps},
+		{&r.BlkioDeviceWriteBps, o.BlkioDeviceWriteBps},
+		{&r.BlkioDeviceReadIOps, o.BlkioDeviceReadIOps},
+		{&r.BlkioDeviceWriteIOps, o.BlkioDeviceWriteIOps},
 	} {
 		if len(l.from) > 0 {
 			*l.to = l.from
