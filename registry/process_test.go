@@ -80,6 +80,7 @@ func needRoot(t testing.TB) {
 // TestKilled kills pulls at random moments. The store works after each, has
 // all of an image or nothing, and a pull goes on where the last one ended.
 func TestKilled(t *testing.T) {
+	needRoot(t)
 	f := newFake(t)
 	host := image.HostPlatform()
 	sizes := []int{6 << 20, 100, 20 << 20, 3 << 20}
@@ -155,6 +156,7 @@ func mustBeWell(t *testing.T, s *image.Store) {
 // TestKilledResumes kills a pull in the middle of a layer: the next one asks
 // for the rest.
 func TestKilledResumes(t *testing.T) {
+	needRoot(t)
 	f := newFake(t)
 	m := makeImage(t, ociManifest, image.HostPlatform(), 30<<20)
 	f.image(t, "a", "latest", m)
@@ -235,6 +237,7 @@ func (h *haltWriter) Write(p []byte) (int, error) {
 
 // TestProcesses has four processes pull one image into one store.
 func TestProcesses(t *testing.T) {
+	needRoot(t)
 	f := newFake(t)
 	sizes := []int{4 << 20, 9 << 20, 100}
 	f.image(t, "a", "latest", makeImage(t, ociManifest, image.HostPlatform(), sizes...))

@@ -126,6 +126,7 @@ func (f *fakeRegistry) index(t testing.TB, repo, tag, mediaType string, platform
 
 func newStore(t testing.TB) *image.Store {
 	t.Helper()
+	needRoot(t) // layers have owners
 	s := image.Open(filepath.Join(t.TempDir(), "root"))
 	s.Zstd = unzstd.New
 	return s
