@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -29,11 +31,24 @@ func passing(code int) bool {
 func passingError(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return dns.IsTemporary || dns.IsTimeout
+		return dns.IsTimeout
 	}
 	var ne net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE) || errors.As(err, &ne) && ne.Timeout()
+}
+
+// explained says what to do about a server that cannot be believed.
+func (k *conn) explained(err error) error {
+	var plain tls.RecordHeaderError
+	var authority x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &plain), errors.Is(err, http.ErrSchemeMismatch):
+		return fault.WithHint(fault.New(fault.Denied, "%s does not speak HTTPS", k.e.Host), "if that is right, say insecure = true of it in registries.toml")
+	case errors.As(err, &authority):
+		return fault.WithHint(fault.New(fault.Denied, "%s: %w", k.e.Host, plainError(err)), "if that is right, put the certificate of its authority into /etc/tare/certs.d/"+k.e.Host)
+	}
+	return err
 }
 
 // retryAfter reads the header: seconds or a date (RFC 9110, 10.2.3).

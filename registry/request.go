@@ -99,10 +99,11 @@ func (k *conn) try(ctx context.Context, q *call, auth string) (*http.Response, e
 		}
 		resp, err := k.retry(ctx, req, most)
 		if err == nil || known || !k.lenient || ctx.Err() != nil {
-			if err == nil {
-				k.setScheme(scheme)
+			if err != nil {
+				return nil, k.explained(err)
 			}
-			return resp, err
+			k.setScheme(scheme)
+			return resp, nil
 		}
 		k.setScheme("http") // and once more
 	}

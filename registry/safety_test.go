@@ -64,7 +64,8 @@ func TestNoDowngrade(t *testing.T) {
 		_, c := secure(t, nil)
 		host := strings.TrimPrefix(plain.URL, "http://")
 		c.Config.Registries[0].Prefix = host
-		if _, err := fetch(repo(t, c, host, "a"), []byte("x")); err == nil || len(leaked) > 0 {
+		_, err := fetch(repo(t, c, host, "a"), []byte("x"))
+		if fault.KindOf(err) != fault.Denied || !strings.HasSuffix(err.Error(), host+" does not speak HTTPS") || len(leaked) > 0 {
 			t.Errorf("%v; the plain server was sent %q", err, leaked)
 		}
 	})
