@@ -88,6 +88,8 @@ func (app *App) template(format string, columns []string, rows [][]Cell) (string
 					return "", err
 				}
 				b.WriteString(strings.TrimSuffix(s, "\n"))
+			case !has(r, n) && tabular && len(rows) == 1: // nothing listed: nobody knows the fields
+				b.WriteString(Heading(n))
 			case !has(r, n):
 				return "", fault.New(fault.Invalid, "format %q: there is no field %s", format, n)
 			default:
@@ -130,15 +132,15 @@ func Headings(columns []string, rows [][]Cell) []Cell {
 	if len(rows) > 0 {
 		for _, c := range rows[0] {
 			if !has(heads, c.Name) {
-				heads = append(heads, Cell{c.Name, heading(c.Name)})
+				heads = append(heads, Cell{c.Name, Heading(c.Name)})
 			}
 		}
 	}
 	return heads
 }
 
-// heading makes "CREATED AT" of "CreatedAt".
-func heading(name string) string {
+// Heading makes "CREATED AT" of "CreatedAt".
+func Heading(name string) string {
 	var b strings.Builder
 	for i, r := range name {
 		if i > 0 && r >= 'A' && r <= 'Z' && name[i-1] >= 'a' && name[i-1] <= 'z' {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+	"text/template/parse"
 	"unicode"
 
 	"github.com/tare-engine/tare/cli"
@@ -80,22 +81,87 @@ func Template(format string, columns []string, rows [][]cli.Cell) (string, error
 	if err != nil {
 		return "", fault.New(fault.Invalid, "format %q: %w", format, err)
 	}
-	if tabular {
-		rows = append([][]cli.Cell{cli.Headings(columns, rows)}, rows...)
-	}
 	var lines [][]string
-	for _, r := range rows {
-		fields := make(row, len(r))
-		for _, c := range r {
-			fields[c.Name] = c.Value
-		}
+	fill := func(v any) error {
 		var b strings.Builder
-		if err := t.Execute(&b, fields); err != nil {
-			return "", fault.New(fault.Invalid, "format %q: %w", format, err)
+		if err := t.Execute(&b, v); err != nil {
+			return fault.New(fault.Invalid, "format %q: %w", format, err)
 		}
 		lines = append(lines, strings.Split(b.String(), "\t"))
+		return nil
+	}
+	if tabular {
+		heads := headings(rowOf(cli.Headings(columns, rows)))
+		if len(rows) == 0 { // nothing listed: nobody knows the fields
+			heads.name(t.Root)
+		}
+		if err := fill(heads); err != nil {
+			return "", err
+		}
+	}
+	for _, r := range rows {
+		if err := fill(rowOf(r)); err != nil {
+			return "", err
+		}
 	}
 	return cli.Lines(lines, tabular), nil
+}
+
+func rowOf(cells []cli.Cell) row {
+	r := make(row, len(cells))
+	for _, c := range cells {
+		r[c.Name] = c.Value
+	}
+	return r
+}
+
+// headings is the line of a table's headings.
+type headings row
+
+// Label is the heading of a column of one label: the last part of its name.
+func (h headings) Label(name string) string {
+	name = name[strings.LastIndexByte(name, '.')+1:]
+	return strings.NewReplacer("-", " ", "_", " ").Replace(name)
+}
+
+// name makes headings for all fields that a template names.
+func (h headings) name(n parse.Node) {
+	pipe := func(p *parse.PipeNode) {
+		if p != nil {
+			for _, c := range p.Cmds {
+				for _, a := range c.Args {
+					h.name(a)
+				}
+			}
+		}
+	}
+	branch := func(b *parse.BranchNode) {
+		pipe(b.Pipe)
+		h.name(b.List)
+		if b.ElseList != nil {
+			h.name(b.ElseList)
+		}
+	}
+	switch n := n.(type) {
+	case *parse.ListNode:
+		for _, m := range n.Nodes {
+			h.name(m)
+		}
+	case *parse.ActionNode:
+		pipe(n.Pipe)
+	case *parse.PipeNode:
+		pipe(n)
+	case *parse.IfNode:
+		branch(&n.BranchNode)
+	case *parse.RangeNode:
+		branch(&n.BranchNode)
+	case *parse.WithNode:
+		branch(&n.BranchNode)
+	case *parse.FieldNode:
+		if _, known := h[n.Ident[0]]; !known {
+			h[n.Ident[0]] = cli.Heading(n.Ident[0])
+		}
+	}
 }
 
 // escapes are what a shell's quotes leave in a template.

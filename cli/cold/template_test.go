@@ -24,6 +24,16 @@ func TestTemplate(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want %q", tt.in, got, err, tt.want)
 		}
 	}
+	for in, want := range map[string]string{
+		`table {{.Names}}\t{{.CreatedAt}}`:                                     "NAMES     CREATED AT\n",
+		`table {{upper .Names}}\t{{if .State}}{{.Status}}{{end}}`:              "NAMES     STATUS\n",
+		`table {{.Names}}\t{{.Label "com.example.app-name"}}\t{{.ID | lower}}`: "NAMES     app name   id\n",
+		`{{.Anything}}`: "",
+	} {
+		if got, err := Template(in, columns, nil); err != nil || got != want {
+			t.Errorf("no rows, %s: got %q, %v, want %q", in, got, err, want)
+		}
+	}
 	for _, in := range []string{`{{.Nope}}`, `{{`, `{{nope .}}`, `{{.Label}}`} {
 		if got, err := Template(in, columns, rows); err == nil {
 			t.Errorf("%s: got %q", in, got)
