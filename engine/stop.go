@@ -8,6 +8,7 @@ import (
 	"github.com/tare-engine/tare/cgroupfs"
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
+	"github.com/tare-engine/tare/monitor"
 	"github.com/tare-engine/tare/state"
 	"golang.org/x/sys/unix"
 )
@@ -54,12 +55,21 @@ type StopOptions struct {
 
 // target is a running container that is held by its pidfd.
 type target struct {
-	r     *state.Record
-	st    state.Status
-	pidfd int
+	r      *state.Record
+	st     state.Status
+	pidfd  int
+	keeper *monitor.Client // tells when the log is complete; nil: nobody does
+}
+
+// watch connects to the keeper before a signal that may end the container.
+func (t *target) watch(e *Engine) {
+	if t.pidfd >= 0 && t.r.Monitor.Pid != 0 {
+		t.keeper, _ = e.dial(t.r.ID, 0) // without it we wait for the keeper's end
+	}
 }
 
 func (t *target) close() {
+	t.keeper.Close()
 	if t.pidfd >= 0 {
 		_ = unix.Close(t.pidfd)
 	}
@@ -157,7 +167,9 @@ func (e *Engine) claim(id string, a state.Action, change func(*state.Record) boo
 		}
 	}
 	if change != nil && change(r) && (st.Running() || st == state.Restarting) {
-		if err := e.state.Put(r); err != nil {
+		// A full disk keeps nothing from being stopped, unless it would be
+		// started again.
+		if err := e.state.Put(r); err != nil && restarts(r) {
 			t.close()
 			return nil, err
 		}
@@ -172,6 +184,12 @@ func (e *Engine) claim(id string, a state.Action, change func(*state.Record) boo
 	return t, nil
 }
 
+// restarts reports whether the container has a policy that may start it again.
+func restarts(r *state.Record) bool {
+	c, err := decodeConfig(r)
+	return err != nil || c.HostConfig.RestartPolicy.Name != "" && c.HostConfig.RestartPolicy.Name != RestartNo
+}
+
 // halt sends the stop signal, and SIGKILL when its time is over.
 func (e *Engine) halt(ctx context.Context, t *target, how stopHow) error {
 	if t.st == state.Paused {
@@ -180,6 +198,7 @@ func (e *Engine) halt(ctx context.Context, t *target, how stopHow) error {
 			return err
 		}
 	}
+	t.watch(e)
 	if err := e.signal(t, how.signal); err != nil {
 		return err
 	}
@@ -193,7 +212,7 @@ func (e *Engine) halt(ctx context.Context, t *target, how stopHow) error {
 			return errors.Join(err, fault.New(fault.Unavailable, "process %d does not die of SIGKILL", t.r.Proc.Pid))
 		}
 	}
-	return e.seenOff(ctx, t.r)
+	return e.writeDown(ctx, t)
 }
 
 // killTimeout bounds the wait for a process that got SIGKILL.
@@ -241,6 +260,36 @@ func waitEnd(ctx context.Context, pidfd int, timeout time.Duration) (bool, error
 			return false, nil
 		}
 	}
+}
+
+// writeDown writes down the end of a container whose process has ended. Its
+// keeper is about to have that done by a process of its own: this one is here
+// already.
+func (e *Engine) writeDown(ctx context.Context, t *target) error {
+	if t.keeper == nil {
+		return e.seenOff(ctx, t.r)
+	}
+	if _, err := t.keeper.WaitEnd(ctx); err != nil {
+		return e.seenOff(ctx, t.r)
+	}
+	lock, err := e.state.Lock(t.r.ID)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	r, st, err := e.load(t.r.ID)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	if err != nil || st != state.Exited || r.Monitor.Pid == 0 || r.Proc != t.r.Proc {
+		return err
+	}
+	c, err := decodeConfig(r)
+	if err != nil || c.HostConfig.RestartPolicy.wants(r) {
+		return err // what follows is the keeper's
+	}
+	_, err = e.settle(r, state.Proc{})
+	return err
 }
 
 // seenOff waits until somebody has written down the end of a container whose
@@ -327,7 +376,7 @@ func (cs *Containers) Kill(ctx context.Context, ref, signal string) error {
 	if ended, err := waitEnd(ctx, t.pidfd, killTimeout); err != nil || !ended {
 		return errors.Join(err, fault.New(fault.Unavailable, "process %d does not die of SIGKILL", t.r.Proc.Pid))
 	}
-	return e.seenOff(ctx, t.r)
+	return e.writeDown(ctx, t)
 }
 
 // Pause freezes every process of a container.

@@ -62,9 +62,19 @@ func (c *Client) Receive(buf []byte) (wire.Kind, []byte, error) {
 	}
 }
 
-// WaitExit waits for the container's end and, after it, until the keeper has
-// nothing more to do with it.
+// WaitExit waits for the container's end and, after it, until it has been
+// written down and what follows has been done.
 func (c *Client) WaitExit(ctx context.Context) (wire.End, error) {
+	end, err := c.WaitEnd(ctx)
+	if err == nil {
+		c.linger()
+	}
+	return end, err
+}
+
+// WaitEnd waits for the container's end: the log is complete, and nothing else
+// has been done yet.
+func (c *Client) WaitEnd(ctx context.Context) (wire.End, error) {
 	buf := make([]byte, 1+wire.MaxData)
 	for {
 		if ready, err := c.poll(ctx, time.Hour); err != nil {
@@ -83,7 +93,6 @@ func (c *Client) WaitExit(ctx context.Context) (wire.End, error) {
 		if !ok {
 			return end, ErrLost
 		}
-		c.linger()
 		return end, nil
 	}
 }
