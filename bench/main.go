@@ -27,6 +27,9 @@ var table string
 //go:embed launch.c.txt
 var launchSource string
 
+//go:embed floor.c.txt
+var floorSource string
+
 func main() {
 	n := flag.Int("n", 50, "measured runs of each engine")
 	warm := flag.Int("warm", 3, "runs before them that do not count")

@@ -151,7 +151,7 @@ func (w *world) makePrograms() error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("build an empty program: %s", out)
 	}
-	for name, text := range map[string]string{"launch": launchSource, "empty-c": "int main(void) { return 0; }\n"} {
+	for name, text := range map[string]string{"launch": launchSource, "floor": floorSource, "empty-c": "int main(void) { return 0; }\n"} {
 		src := filepath.Join(w.dir, name+".c")
 		if err := os.WriteFile(src, []byte(text), 0o600); err != nil {
 			return err
