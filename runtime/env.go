@@ -50,7 +50,10 @@ type env struct {
 	idGate       plan.Slot // opens when the id map is written
 	hooksGate    int       // where the hooks of the create operation run
 	netDevices   int
-	scope        plan.Slot // opens when systemd has made its unit
+	locking      bool        // the clone is made on a thread that is never used again
+	locks        []lock      // mounts whose flags are locked
+	lockedFrom   []plan.Slot // their detached ones, on the host
+	scope        plan.Slot   // opens when systemd has made its unit
 	intelRdt     plan.Slot
 	listenerGate int
 	listener     plan.Slot // of the seccomp filter, in the child

@@ -16,6 +16,7 @@ import (
 type hookAt struct {
 	flags uint64                                                                // namespaces of into to join
 	into  spawn.Process                                                         // the container's process
+	root  int                                                                   // a directory to work in instead of dir, if not 0
 	dir   string                                                                // working directory
 	begin func(hook *specs.Hook, at hookAt, in, out int) (spawn.Process, error) // nil: besideContainer
 }
@@ -137,7 +138,11 @@ func (h *Hooks) plan(hook *specs.Hook, at hookAt, in, out int) *plan.Plan {
 			p.Fork()
 		}
 	}
-	if at.dir != "" {
+	switch {
+	case at.root != 0:
+		p.Note("enter the root file system")
+		p.Call(plan.InChild, unix.SYS_FCHDIR, []plan.Arg{p.Given("root", at.root).Arg()})
+	case at.dir != "":
 		p.Note("enter " + at.dir)
 		p.Call(plan.InChild, unix.SYS_CHDIR, []plan.Arg{p.Str(at.dir)})
 	}

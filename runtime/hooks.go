@@ -163,9 +163,11 @@ func hooksHost(e *env) error {
 	if err != nil {
 		return err
 	}
-	root := e.rootPath()
-	if root == "" && len(hooksOf(e.spec, createContainer)) > 0 {
+	if e.rootPath() == "" && len(hooksOf(e.spec, createContainer)) > 0 {
 		return fault.New(fault.Unsupported, "createContainer hooks: the root file system has no path")
+	}
+	if e.inRoot() && !e.locking {
+		e.enterRoot()
 	}
 	e.hooksGate = e.newMeeting("hooks", func(p spawn.Process) error {
 		h := e.hooks()
@@ -175,7 +177,15 @@ func hooksHost(e *env) error {
 				return err
 			}
 		}
-		return h.run(createContainer, p.Pid, hookAt{flags: flags, into: p, dir: root})
+		if len(hooksOf(e.spec, createContainer)) == 0 {
+			return nil
+		}
+		fd, err := childFile(p, e.run.Get(e.root))
+		if err != nil {
+			return fmt.Errorf("open root file system: %w", err)
+		}
+		defer func() { _ = unix.Close(fd) }()
+		return h.run(createContainer, p.Pid, hookAt{flags: flags, into: p, root: fd})
 	})
 	return nil
 }

@@ -206,3 +206,19 @@ func TestHookRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestHooksUserNS: the root's path is found though the container's root may
+// not go there.
+func TestHooksUserNS(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(dir), 0o711))
+	list := []specs.Hook{{Path: script(t, dir, "look", `ls "$1"/bin/busybox >/dev/null && stat -c %u "$1"/bin/busybox && id -u`), Args: []string{"look", ""}, Env: []string{"PATH=/bin:/usr/bin"}}}
+	out := sh(t, "echo ran", withUserNS, func(c *Config) {
+		must(t, os.Chmod(filepath.Dir(c.Root.Bind), 0o700))
+		list[0].Args[1] = "." // where createContainer hooks run
+		c.Spec.Hooks = &specs.Hooks{CreateContainer: list}
+	})
+	if out != "ran\n" {
+		t.Errorf("got %q", out)
+	}
+}

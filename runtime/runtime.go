@@ -223,10 +223,17 @@ func create(cfg *Config) (c *Container, err error) {
 	if cfg.After != nil {
 		o.After = func(i int) { cfg.After(fmt.Sprintf("host %d", i)) }
 	}
-	if err := run.Host(o); err != nil {
-		return nil, err
+	clone := func() {
+		if err = run.Host(o); err == nil {
+			c.Process, err = run.Clone(o)
+		}
 	}
-	if c.Process, err = run.Clone(o); err != nil {
+	if e.locking {
+		onLostThread(clone)
+	} else {
+		clone()
+	}
+	if err != nil {
 		return nil, err
 	}
 	e.closeChildEnds()

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"encoding/hex"
+	"os"
+	goruntime "runtime"
 	"strings"
 	"testing"
 
@@ -70,6 +72,9 @@ func TestIOPriority(t *testing.T) {
 }
 
 func TestExecAffinity(t *testing.T) {
+	if goruntime.NumCPU() < 2 {
+		t.Skip("needs two processors")
+	}
 	r, cfg := joined(t)
 	affinity := func(initial, final string) func(*ExecConfig) {
 		return func(x *ExecConfig) { x.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: initial, Final: final} }
@@ -108,6 +113,9 @@ func TestBitList(t *testing.T) {
 }
 
 func TestMemoryPolicy(t *testing.T) {
+	if _, err := os.Stat("/proc/self/numa_maps"); err != nil {
+		t.Skip("this kernel has no NUMA")
+	}
 	out := sh(t, "cut -d' ' -f2 /proc/self/numa_maps | sort | head -n 1", memoryPolicy(specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}}))
 	if out != "bind=static:0\n" {
 		t.Errorf("numa_maps: %q", out)

@@ -122,7 +122,7 @@ func rootfsChild(e *env) error {
 	case r.Options != "":
 		e.overlayChild(r)
 	case e.rootPath() != "":
-		at := e.p.Openat2(plan.InChild, "root's path", plan.CWD, e.rootPath(), unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+		at := e.hidden("root's path ")
 		e.p.MoveMount(plan.InChild, e.root.Arg(), at.Arg())
 	default:
 		e.p.MoveMount(plan.InChild, e.root.Arg(), e.oldRoot.Arg())

@@ -52,11 +52,7 @@ func (e *env) stash(name string, attrs int, options ...[]string) plan.Slot {
 	}
 	e.p.FsCreate(plan.InChild, fs)
 	mnt := e.p.Fsmount(plan.InChild, name, fs, attrs)
-	where := "/proc"
-	if p := e.rootPath(); p != "" {
-		where = p // hooks look at the host's /proc; the root will cover this
-	}
-	at := e.p.Openat2(plan.InChild, "old "+where, plan.CWD, where, unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+	at := e.hidden("old ")
 	e.p.MoveMount(plan.InChild, mnt.Arg(), at.Arg())
 	return mnt
 }

@@ -25,6 +25,7 @@ var containerSteps = []step{
 	{"loopback", newNetNS, nil, loopbackChild},
 	{"net-devices", hasNetDevices, netDevicesHost, netDevicesChild},
 	{"propagation", always, nil, propagationChild},
+	{"locks", mayRemount, locksHost, locksChild},
 	{"stash", always, nil, stashChild},
 	{"rootfs", always, rootfsHost, rootfsChild},
 	{"procfs", always, nil, procfsChild},
