@@ -12,12 +12,10 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
-	"github.com/tare-engine/tare/host"
 	"github.com/tare-engine/tare/image"
 	tareruntime "github.com/tare-engine/tare/runtime"
 	"github.com/tare-engine/tare/seccomp"
 	"github.com/tare-engine/tare/snapshot"
-	"github.com/tare-engine/tare/spawn/nofile"
 	"github.com/tare-engine/tare/spec"
 	"golang.org/x/sys/unix"
 )
@@ -122,21 +120,7 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 }
 
 // runtimeFacts turns what the host package found into what the runtime wants.
-func (e *Engine) runtimeFacts() tareruntime.Facts {
-	f := tareruntime.Facts{
-		Bounding: uint64(e.host.Bounding), LastCap: int(e.host.LastCap),
-		NoFile: [2]uint64{nofile.Soft, nofile.Hard}, Rlimit: host.Rlimit,
-		AppArmor: e.host.AppArmor, SELinux: e.host.SELinux, GOARCH: e.host.Arch,
-	}
-	if e.host.UserNS {
-		gids, deny := host.IDs()
-		f.UserNS, f.NoSetgroups = true, deny
-		f.HasGID = func(gid uint32) bool {
-			return slices.ContainsFunc(gids, func(r host.IDRange) bool { return gid >= r.First && gid-r.First < r.Count })
-		}
-	}
-	return f
-}
+func (e *Engine) runtimeFacts() tareruntime.Facts { return tareruntime.FactsOf(&e.host) }
 
 // isDir says what kind of mount point a bind source needs, also for sources
 // that are made with the container.

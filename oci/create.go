@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 	tareruntime "github.com/tare-engine/tare/runtime"
 	"github.com/tare-engine/tare/snapshot"
 	"github.com/tare-engine/tare/spawn"
-	"github.com/tare-engine/tare/spawn/nofile"
 	"github.com/tare-engine/tare/spec"
 	"github.com/tare-engine/tare/state"
 	"golang.org/x/sys/unix"
@@ -170,19 +168,7 @@ func facts() (tareruntime.Facts, host.Facts, error) {
 	if err != nil {
 		return tareruntime.Facts{}, h, err
 	}
-	f := tareruntime.Facts{
-		Bounding: uint64(h.Bounding), LastCap: int(h.LastCap),
-		NoFile: [2]uint64{nofile.Soft, nofile.Hard}, Rlimit: host.Rlimit,
-		AppArmor: h.AppArmor, SELinux: h.SELinux, GOARCH: h.Arch,
-	}
-	if h.UserNS {
-		gids, deny := host.IDs()
-		f.UserNS, f.NoSetgroups = true, deny
-		f.HasGID = func(gid uint32) bool {
-			return slices.ContainsFunc(gids, func(r host.IDRange) bool { return gid >= r.First && gid-r.First < r.Count })
-		}
-	}
-	return f, h, nil
+	return tareruntime.FactsOf(&h), h, nil
 }
 
 // config turns a bundle into what package runtime takes.
