@@ -182,6 +182,20 @@ func TestMemorySwap(t *testing.T) {
 	}
 }
 
+// TestOOMKillDisable: without a limit the whole machine is what may run out
+// of memory.
+func TestOOMKillDisable(t *testing.T) {
+	for _, limit := range []int64{0, 64 << 20} {
+		out, err := Compose(testInput(func(in *ComposeInput) {
+			in.Config.HostConfig.Memory, in.Config.HostConfig.OomKillDisable = limit, ptr(true)
+			in.Facts.Unified = false
+		}))
+		if err != nil || (len(out.Warnings) == 1) != (limit == 0) {
+			t.Errorf("limit %d: %q, %v", limit, out.Warnings, err)
+		}
+	}
+}
+
 func TestCommand(t *testing.T) {
 	img := &image.Config{Entrypoint: []string{"entry"}, Cmd: []string{"cmd"}}
 	for _, tt := range []struct {

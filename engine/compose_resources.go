@@ -32,6 +32,9 @@ func resources(in *ComposeInput) (*specs.LinuxResources, []string, error) {
 	if r.Memory > 0 && r.MemorySwap == 0 && !f.Swap {
 		warn = append(warn, "this kernel does not account swap: memory is limited without swap")
 	}
+	if r.OomKillDisable != nil && *r.OomKillDisable && r.Memory <= 0 {
+		warn = append(warn, "disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous")
+	}
 	cpu, err := cpus(r, f)
 	if err != nil {
 		return nil, nil, err
