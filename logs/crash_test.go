@@ -15,7 +15,7 @@ import (
 // TestTorn cuts the files of a log off at every length that a crash may leave:
 // what is read is a prefix, and the next writer goes on.
 func TestTorn(t *testing.T) {
-	output := []out{{Stdout, "one\n", 0}, {Stderr, "twotwo\n", 1}, {Stdout, "three\n", 2}}
+	output := []piece{{Stdout, "one\n", 0}, {Stderr, "twotwo\n", 1}, {Stdout, "three\n", 2}}
 	const whole = "one\ntwotwo\nthree\n"
 	for _, driver := range fileDrivers {
 		orig := t.TempDir()
@@ -57,7 +57,7 @@ func TestTorn(t *testing.T) {
 					if !strings.HasPrefix(whole, before) {
 						t.Fatalf("%s: got %q", name, before)
 					}
-					fill(t, dir, c, []out{{Stderr, "next\n", 9}})
+					fill(t, dir, c, []piece{{Stderr, "next\n", 9}})
 					_, _, after := read(t, dir, c, all())
 					if after != before+"next\n" {
 						t.Fatalf("%s: got %q after %q", name, after, before)
@@ -83,7 +83,7 @@ func TestUntaken(t *testing.T) {
 	if _, _, got := read(t, dir, c, all()); got != "one\n" {
 		t.Errorf("got %q", got)
 	}
-	fill(t, dir, c, []out{{Stdout, "two\n", 1}})
+	fill(t, dir, c, []piece{{Stdout, "two\n", 1}})
 	if a, b, _ := read(t, dir, c, all()); a != "one\ntwo\n" || b != "" {
 		t.Errorf("got %q and %q", a, b)
 	}

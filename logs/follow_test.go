@@ -78,7 +78,7 @@ func (c counter) Write(p []byte) (int, error) {
 // TestFollowUntil: a reader that follows to a moment ends with it.
 func TestFollowUntil(t *testing.T) {
 	dir, c := t.TempDir(), config(Local)
-	fill(t, dir, c, []out{{Stdout, "one\n", 0}})
+	fill(t, dir, c, []piece{{Stdout, "one\n", 0}})
 	var b bytes.Buffer
 	o := all()
 	o.Until = time.Now().Add(20 * time.Millisecond)

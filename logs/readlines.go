@@ -13,6 +13,7 @@ import (
 type linesReader struct {
 	dir   string
 	path  string
+	files int
 	parse func(b, line []byte) (record, bool)
 	fd    int
 	off   int64  // of the file: where buf ends
@@ -23,7 +24,7 @@ type linesReader struct {
 }
 
 func newLinesReader(dir string, c *Config, parse func(b, line []byte) (record, bool)) *linesReader {
-	l := &linesReader{dir: dir, path: c.File, parse: parse, fd: -1}
+	l := &linesReader{dir: dir, path: c.File, files: max(1, c.MaxFile), parse: parse, fd: -1}
 	if strings.HasPrefix(c.File, "/") {
 		l.dir = c.File[:max(1, strings.LastIndexByte(c.File, '/'))]
 	} else {
@@ -39,17 +40,15 @@ func (l *linesReader) name(i int) string {
 	return l.path + "." + strconv.Itoa(i)
 }
 
-// count is how many files there are. In the middle of a rotation the first is
-// missing.
+// count is one more than the highest number of a file. In the middle of a
+// rotation one below it is missing.
 func (l *linesReader) count() int {
-	n := 1
-	for unix.Access(l.name(n), unix.F_OK) == nil {
-		n++
+	for n := l.files; n > 0; n-- {
+		if unix.Access(l.name(n-1), unix.F_OK) == nil {
+			return n
+		}
 	}
-	if n == 1 && unix.Access(l.name(0), unix.F_OK) != nil {
-		return 0
-	}
-	return n
+	return 0
 }
 
 func (l *linesReader) use(i int) (bool, error) {
@@ -60,9 +59,25 @@ func (l *linesReader) use(i int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	l.begin(fd)
+	return true, nil
+}
+
+// oldest opens the oldest file; one that was shifted meanwhile was not.
+func (l *linesReader) oldest() (bool, error) {
+	for {
+		n := l.count()
+		ok, err := l.use(max(0, n-1))
+		if err != nil || l.count() == n {
+			return ok, err
+		}
+	}
+}
+
+// begin goes on with a file, from its begin.
+func (l *linesReader) begin(fd int) {
 	l.close()
 	l.fd, l.off, l.buf, l.done, l.final = fd, 0, l.buf[:0], 0, false
-	return true, nil
 }
 
 func (l *linesReader) close() {
@@ -77,7 +92,7 @@ func (l *linesReader) pending() bool { return false }
 func (l *linesReader) next(c *chunk) (bool, error) {
 	for {
 		if l.fd < 0 {
-			if ok, err := l.use(max(0, l.count()-1)); !ok {
+			if ok, err := l.oldest(); !ok {
 				return false, err
 			}
 		}
@@ -131,28 +146,48 @@ func (l *linesReader) advance() (bool, error) {
 	if err := unix.Fstat(l.fd, &st); err != nil {
 		return false, err
 	}
-	i, n := 0, l.count()
-	for i < n {
-		var other unix.Stat_t
-		if unix.Stat(l.name(i), &other) == nil && other.Ino == st.Ino && other.Dev == st.Dev {
-			break
-		}
+	i := 0
+	for i < l.files && !l.is(i, &st) {
 		i++
 	}
 	switch {
-	case i == 0 && n > 0:
+	case i == 0:
 		if st.Size >= l.off {
 			return false, nil
 		}
 		l.off, l.buf, l.done = 0, l.buf[:0], 0 // max-file=1: it begins anew
 		return true, nil
-	case n == 0:
-		return false, nil
 	case !l.final:
 		l.final = true
 		return true, nil // once more: something may have come before the rotation
+	case i == l.files:
+		return l.oldest() // it is gone
 	}
-	return l.use(i - 1) // the oldest, where the file itself is gone
+	// The files are shifted from the oldest on, and a shift leaves a hole behind
+	// the one that it moves. If ours is still where it was, and what lies between
+	// still missing, the next one was the next when it was opened.
+	for k := i - 1; k >= 0; k-- {
+		fd, err := openFile(l.name(k), unix.O_RDONLY)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if !l.is(i, &st) || k < i-1 && unix.Access(l.name(k+1), unix.F_OK) == nil {
+			_ = unix.Close(fd) // opened for reading
+			return true, nil   // look again
+		}
+		l.begin(fd)
+		return true, nil
+	}
+	return false, nil // not made yet
+}
+
+// is tells whether file i is the one with these attributes.
+func (l *linesReader) is(i int, st *unix.Stat_t) bool {
+	var other unix.Stat_t
+	return unix.Stat(l.name(i), &other) == nil && other.Ino == st.Ino && other.Dev == st.Dev
 }
 
 // tail looks for the begin of the last lines, record by record from the end.
@@ -161,8 +196,11 @@ func (l *linesReader) tail(n int) error {
 	seen := false
 	for i := range l.count() {
 		ok, err := l.use(i)
-		if !ok {
+		if err != nil {
 			return err
+		}
+		if !ok {
+			continue
 		}
 		begin, err := l.backwards(func(line []byte) bool {
 			r, ok := l.parse(l.text[:0], line)
