@@ -135,14 +135,16 @@ func (e *Engine) remove(r *state.Record) error {
 }
 
 // discard removes the writable layer, the records and the name.
+//
+// The note of its end goes last: until the record is gone, somebody may ask.
 func (e *Engine) discard(id, name string, remove bool) error {
 	if err := e.snapshots.Remove(id); err != nil {
 		return err
 	}
-	if err := e.state.RemoveLive(id); err != nil {
+	if err := errors.Join(e.state.RemoveExecs(id), logs.Remove(e.logDir(id)), e.state.Delete(id, name, remove)); err != nil {
 		return err
 	}
-	return errors.Join(e.state.RemoveExecs(id), logs.Remove(e.logDir(id)), e.state.Delete(id, name, remove))
+	return e.state.RemoveLive(id)
 }
 
 // removeGroup kills what is left in a cgroup and removes it.

@@ -96,15 +96,10 @@ func hold(p state.Proc) (int, error) {
 // it in time. It returns when the end has been written down. One that does
 // not run is no error.
 func (cs *Containers) Stop(ctx context.Context, ref string, o StopOptions) error {
-	_, err := cs.stop(ctx, ref, o, "stop")
-	return err
-}
-
-func (cs *Containers) stop(ctx context.Context, ref string, o StopOptions, event string) (id string, err error) {
 	e := cs.e
-	id, err = e.state.Find(ref)
+	id, err := e.state.Find(ref)
 	if err != nil {
-		return "", err
+		return err
 	}
 	t, err := e.claim(id, state.Stop, func(r *state.Record) bool {
 		changed := !r.StopRequested // the receipt says it too
@@ -112,23 +107,23 @@ func (cs *Containers) stop(ctx context.Context, ref string, o StopOptions, event
 		return changed
 	})
 	if err != nil || t == nil {
-		return id, err
+		return err
 	}
 	defer t.close()
 	if t.st == state.Restarting {
-		return id, e.stopWaiting(t.r)
+		return e.stopWaiting(t.r)
 	}
 	if !t.st.Running() {
-		return id, nil
+		return nil
 	}
 	c, err := decodeConfig(t.r)
 	if err != nil {
-		return id, err
+		return err
 	}
 	how := stopOf(c, e.imageConfig(t.r))
 	if o.Signal != "" {
 		if how.signal, err = ParseSignal(o.Signal); err != nil {
-			return id, err
+			return err
 		}
 	}
 	if o.Timeout != nil {
@@ -138,10 +133,10 @@ func (cs *Containers) stop(ctx context.Context, ref string, o StopOptions, event
 		}
 	}
 	if err := e.halt(ctx, t, how); err != nil {
-		return id, err
+		return err
 	}
-	e.note(event, t.r)
-	return id, nil
+	e.note("stop", t.r)
+	return nil
 }
 
 // claim loads a container under its lock, checks that the action is possible,
@@ -467,7 +462,7 @@ func (cs *Containers) Restart(ctx context.Context, ref string, o StopOptions) er
 	if r.Remove {
 		return fault.New(fault.Conflict, "container is removed when it stops (--rm)")
 	}
-	if _, err := cs.stop(ctx, id, o, "stop"); err != nil {
+	if err := cs.Stop(ctx, id, o); err != nil {
 		return err
 	}
 	if _, err = cs.Start(ctx, id, &LaunchOptions{}); err != nil {

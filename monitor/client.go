@@ -13,10 +13,7 @@ import (
 )
 
 // Client is one end of a keeper's socket.
-type Client struct {
-	fd      int
-	started bool // a starter's word has come; messages are the keeper's
-}
+type Client struct{ fd int }
 
 // NewClient takes over a connected socket.
 func NewClient(fd int) *Client { return &Client{fd: fd} }

@@ -94,8 +94,14 @@ func (l *crashLoop) command() []string {
 	}
 	c := list[l.rand.IntN(len(list))]
 	commands := [][]string{
-		{"start", c.ID}, {"stop", c.ID}, {"kill", c.ID}, {"pause", c.ID}, {"unpause", c.ID},
-		{"rm", "-f", c.ID}, {"restart", c.ID}, {"ps", "-a"},
+		{"start", c.ID},
+		{"stop", c.ID},
+		{"kill", c.ID},
+		{"pause", c.ID},
+		{"unpause", c.ID},
+		{"rm", "-f", c.ID},
+		{"restart", c.ID},
+		{"ps", "-a"},
 	}
 	return commands[l.rand.IntN(len(commands))]
 }

@@ -224,8 +224,16 @@ func TestRace(t *testing.T) {
 		r.Must(t, counting(t)...)
 		done := make(chan string)
 		commands := [][]string{
-			{"stop", "-t", "0", "web"}, {"start", "web"}, {"kill", "web"}, {"restart", "-t", "0", "web"}, {"pause", "web"},
-			{"unpause", "web"}, {"ps", "-a"}, {"start", "web"}, {"stop", "-t", "0", "web"}, {"inspect", "web"},
+			{"stop", "-t", "0", "web"},
+			{"start", "web"},
+			{"kill", "web"},
+			{"restart", "-t", "0", "web"},
+			{"pause", "web"},
+			{"unpause", "web"},
+			{"ps", "-a"},
+			{"start", "web"},
+			{"stop", "-t", "0", "web"},
+			{"inspect", "web"},
 		}
 		for _, c := range commands {
 			go func() {

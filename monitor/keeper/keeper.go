@@ -268,7 +268,7 @@ func (k *keeper) take(o *output) {
 		n, err = k.writer().Take(o.stream, o.fd, time.Now())
 	}
 	switch {
-	case n > 0, err == unix.EAGAIN, err == unix.EINTR:
+	case n > 0, errno(err) == unix.EAGAIN, errno(err) == unix.EINTR:
 		return
 	}
 	// The last one that held it has closed it; a terminal says EIO then.
@@ -331,7 +331,7 @@ func errno(err error) unix.Errno {
 		if no, ok := err.(syscall.Errno); ok { //nolint:errorlint // the loop unwraps
 			return no
 		}
-		u, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // see above
+		u, ok := err.(interface{ Unwrap() error })
 		if !ok {
 			return unix.EIO
 		}

@@ -96,9 +96,16 @@ type number struct {
 
 func (k *Keeper) numbers() [10]number {
 	return [...]number{
-		{"pidfd", &k.Pidfd, -1}, {"in", &k.In, -1}, {"out", &k.Out, -1}, {"err", &k.Err, -1}, {"pty", &k.Pty, -1},
-		{"listen", &k.Listen, -1}, {"notify", &k.Notify, -1}, {"client", &k.Client, -1},
-		{"client-want", &k.ClientWant, 0}, {"stop-signal", &k.StopSignal, 0},
+		{"pidfd", &k.Pidfd, -1},
+		{"in", &k.In, -1},
+		{"out", &k.Out, -1},
+		{"err", &k.Err, -1},
+		{"pty", &k.Pty, -1},
+		{"listen", &k.Listen, -1},
+		{"notify", &k.Notify, -1},
+		{"client", &k.Client, -1},
+		{"client-want", &k.ClientWant, 0},
+		{"stop-signal", &k.StopSignal, 0},
 	}
 }
 
@@ -109,8 +116,11 @@ type long struct {
 
 func (k *Keeper) longs() [5]long {
 	return [...]long{
-		{"timeout", &k.Timeout}, {"stop-timeout", &k.StopTimeout}, {"probe", &k.Probe},
-		{"log-size", &k.Log.MaxSize}, {"log-files", &k.Log.MaxFiles},
+		{"timeout", &k.Timeout},
+		{"stop-timeout", &k.StopTimeout},
+		{"probe", &k.Probe},
+		{"log-size", &k.Log.MaxSize},
+		{"log-files", &k.Log.MaxFiles},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/cgroupfs"
@@ -280,7 +281,12 @@ func (r *Rig) Left() []string {
 		}
 	}
 	left = append(left, r.groups()...)
-	for _, p := range r.Helpers() {
+	// One that finds its work done is on its way out.
+	helpers := r.Helpers()
+	for deadline := time.Now().Add(3 * time.Second); len(helpers) > 0 && time.Now().Before(deadline); helpers = r.Helpers() {
+		time.Sleep(2 * time.Millisecond)
+	}
+	for _, p := range helpers {
 		left = append(left, "process "+p.Args)
 	}
 	b, err := os.ReadFile("/proc/self/mountinfo")
