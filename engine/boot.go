@@ -3,9 +3,12 @@ package engine
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/logs"
 	"github.com/tare-engine/tare/state"
 )
 
@@ -55,13 +58,24 @@ func (cs *Containers) Boot(ctx context.Context) ([]string, error) {
 // went with the run root.
 func (e *Engine) sweepReboot() error {
 	e.state.FreeStale()
-	return e.snapshots.Recover(func(id string) bool {
+	inUse := func(id string) bool {
 		if e.state.Underway(id) {
 			return true // in this order: what has begun is a record by its end
 		}
 		_, err := e.state.Get(id)
 		return fault.KindOf(err) != fault.NotFound
-	})
+	}
+	errs := []error{e.snapshots.Recover(inUse)}
+	entries, err := os.ReadDir(filepath.Dir(e.logDir("x")))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, en := range entries {
+		if !inUse(en.Name()) {
+			errs = append(errs, logs.Remove(e.logDir(en.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // bootItem is what the order of a boot depends on.

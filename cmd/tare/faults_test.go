@@ -165,7 +165,8 @@ func TestBoot(t *testing.T) {
 	r.Must(t, "run", "-d", "--name", "web", "--restart", "unless-stopped", "--requires", "db", "tare/base", "sleep", "1000")
 	r.Must(t, "run", "-d", "--name", "stopped", "--restart", "unless-stopped", "tare/base", "sleep", "1000")
 	r.Must(t, "run", "-d", "--name", "plain", "tare/base", "sleep", "1000")
-	r.Must(t, "run", "-d", "--rm", "--name", "gone", "tare/base", "sleep", "1000")
+	r.Must(t, "run", "-d", "--rm", "--name", "gone", "tare/base", "sh", "-c", "echo log; sleep 1000")
+	eventually(t, "its log", func() bool { return r.Must(t, "logs", "gone") == "log\n" })
 	r.Must(t, "stop", "-t", "0", "stopped")
 	if got := r.Must(t, "system", "boot"); got != "" {
 		t.Errorf("started within a boot: %s", got)
