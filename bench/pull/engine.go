@@ -16,11 +16,12 @@ func (e *engine) shell(command string, m *bimage) *exec.Cmd {
 	cmd := exec.Command("sh", "-c", command)
 	cmd.Env = append(os.Environ(), "W="+e.dir)
 	if m != nil {
-		var digests []string
+		var digests, files []string
 		for _, l := range m.layers {
 			digests = append(digests, l.digest)
+			files = append(files, l.file)
 		}
-		cmd.Env = append(cmd.Env, "REF="+m.ref(), "BLOBS="+strings.Join(digests, " "), "UNZIP="+m.unzip)
+		cmd.Env = append(cmd.Env, "REF="+m.ref(), "BLOBS="+strings.Join(digests, " "), "UNZIP="+m.unzip, "ARCHIVE="+m.archive, "TARS="+strings.Join(files, " "))
 	}
 	return cmd
 }
@@ -74,7 +75,11 @@ func (e *engine) end() {
 // measure pulls once into an empty store.
 func (e *engine) measure(m *bimage, counts bool) {
 	unix.Sync() // what the others have written is not this one's
-	cmd := e.shell(e.pull, m)
+	command := e.pull
+	if m.archive != "" {
+		command = e.load
+	}
+	cmd := e.shell(command, m)
 	begin := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(begin).Seconds()

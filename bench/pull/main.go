@@ -1,6 +1,6 @@
 // Command pull measures how long engines take to bring an image from a
-// registry on loopback into an empty store, next to what curl, a decompressor
-// and tar do with the same blobs.
+// registry on loopback, or from an archive of docker save, into an empty store,
+// next to what curl, a decompressor and tar do with the same blobs.
 //
 //	go run ./bench/pull -bin bin -n 5 LAYER.tar...
 //
@@ -42,6 +42,7 @@ type engine struct {
 	daemon      string // is running meanwhile
 	ready       string // succeeds when the daemon is up
 	pull        string
+	load        string // $ARCHIVE is one of docker save, $TARS its layers
 	clean       string // makes the store empty again
 
 	dir     string
@@ -57,16 +58,19 @@ func engines(bin string) []*engine {
 		{
 			name: "tare", needs: bin + "/tare",
 			pull:  bin + "/tare --root $W/root --run-root $W/run pull -q $REF",
+			load:  bin + "/tare --root $W/root --run-root $W/run load -q -i $ARCHIVE",
 			clean: "rm -rf $W/root $W/run",
 		},
 		{
 			name: "curl, decompressor and tar, layers in parallel", needs: "curl",
 			pull:  "for b in $BLOBS; do mkdir -p $W/t/$b; (curl -s http://" + host + "/v2/bench/blobs/$b | $UNZIP -dc | tar -x -p --numeric-owner -C $W/t/$b) & done; wait",
+			load:  "for t in $TARS; do d=$W/t/${t##*/}; mkdir -p $d; tar -x -p --numeric-owner -C $d -f $t & done; wait",
 			clean: "rm -rf $W/t",
 		},
 		{
 			name: "podman", needs: "podman",
 			pull:  "podman --root $W/root --runroot $W/run pull -q --tls-verify=false $REF",
+			load:  "podman --root $W/root --runroot $W/run load -q -i $ARCHIVE",
 			clean: "podman --root $W/root --runroot $W/run rmi -af; rm -rf $W/root $W/run",
 		},
 		{
@@ -74,6 +78,7 @@ func engines(bin string) []*engine {
 			daemon: "exec containerd --root $W/root --state $W/run --address $W/sock --config /dev/null",
 			ready:  "ctr -a $W/sock version",
 			pull:   "ctr -a $W/sock images pull --plain-http $REF",
+			load:   "ctr -a $W/sock images import $ARCHIVE",
 			clean:  "ctr -a $W/sock images rm --sync $REF; ctr -a $W/sock content prune references",
 		},
 		{
@@ -81,6 +86,7 @@ func engines(bin string) []*engine {
 			daemon: "exec dockerd --data-root $W/root --exec-root $W/run --pidfile $W/pid -H unix://$W/sock --bridge none --iptables=false --ip6tables=false",
 			ready:  "docker -H unix://$W/sock info",
 			pull:   "docker -H unix://$W/sock pull -q $REF",
+			load:   "docker -H unix://$W/sock load -q -i $ARCHIVE",
 			clean:  "docker -H unix://$W/sock rmi -f $REF",
 		},
 	}
@@ -91,14 +97,15 @@ func main() {
 	dir := flag.String("dir", "", "work there, not on a tmpfs")
 	bin := flag.String("bin", "bin", "directory of tare's programs")
 	only := flag.String("engines", "", "only those whose names have one of these words, with commas between")
+	which := flag.String("images", "", "only images whose names have this word: gzip, zstd, load, one, ...")
 	flag.Parse()
-	if err := run(*n, *dir, *bin, *only, flag.Args()); err != nil {
+	if err := run(*n, *dir, *bin, *only, *which, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/pull:", err)
 		os.Exit(1)
 	}
 }
 
-func run(n int, dir, bin, only string, tars []string) (err error) {
+func run(n int, dir, bin, only, which string, tars []string) (err error) {
 	if os.Getenv("TARE_BENCH_INSIDE") == "" {
 		return enter()
 	}
@@ -139,6 +146,12 @@ func run(n int, dir, bin, only string, tars []string) (err error) {
 			return err
 		}
 	}
+	loaded, err := archives(work, tars)
+	if err != nil {
+		return err
+	}
+	images = append(images, loaded...)
+	images = slices.DeleteFunc(images, func(m *bimage) bool { return !strings.Contains(m.tag, which) })
 	list := engines(bin)
 	if only != "" {
 		list = slices.DeleteFunc(list, func(e *engine) bool {
@@ -270,9 +283,15 @@ func digest(data []byte) string {
 type bimage struct {
 	tag, unzip string
 	layers     []blob
+	archive    string // to be loaded, not pulled
 }
 
-func (m *bimage) ref() string { return host + "/bench:" + m.tag }
+func (m *bimage) ref() string {
+	if m.archive != "" {
+		return "docker.io/library/bench:" + m.tag
+	}
+	return host + "/bench:" + m.tag
+}
 
 func (m *bimage) push() error {
 	var diffs []string
