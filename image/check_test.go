@@ -56,22 +56,37 @@ func TestCheck(t *testing.T) {
 		}, "layer KEY: a/f: its content is another (unpacked again)\n", 2, nil},
 		{"mode", func(_ *Store, m, _ Image) { must(os.Chmod(m.Lower[1]+"/b", 0o600)) }, "layer KEY: b: it has another mode (unpacked again)\n", 2, nil},
 		{"file gone", func(_ *Store, m, _ Image) { must(os.Remove(m.Lower[1] + "/b")) }, "layer KEY: .: it has another time (unpacked again)\n", 2, nil},
-		{"file added", func(_ *Store, m, _ Image) { must(os.WriteFile(m.Lower[1]+"/a/ff", nil, 0o644)) },
-			"layer KEY: a: it has another time (unpacked again)\n", 2, nil},
+		{
+			"file added", func(_ *Store, m, _ Image) { must(os.WriteFile(m.Lower[1]+"/a/ff", nil, 0o644)) },
+			"layer KEY: a: it has another time (unpacked again)\n", 2, nil,
+		},
 		{"layer gone", func(s *Store, m, _ Image) { must(os.RemoveAll(s.layerDir(m.Layers[0]))) }, "layer KEY: no such file or directory (unpacked again)\n", 2, nil},
-		{"meta", func(s *Store, m, _ Image) { must(os.WriteFile(s.layerDir(m.Layers[0])+"/meta", []byte("x"), 0o600)) },
-			"layer KEY: its meta file is damaged (unpacked again)\n", 2, nil},
-		{"in use", func(_ *Store, m, _ Image) { must(os.Chmod(m.Lower[1]+"/b", 0o600)) },
+		{
+			"meta", func(s *Store, m, _ Image) { must(os.WriteFile(s.layerDir(m.Layers[0])+"/meta", []byte("x"), 0o600)) },
+			"layer KEY: its meta file is damaged (unpacked again)\n", 2, nil,
+		},
+		{
+			"in use", func(_ *Store, m, _ Image) { must(os.Chmod(m.Lower[1]+"/b", 0o600)) },
 			"layer KEY: b: it has another mode; container web stands on it: remove that, and check again\n" +
-				"image ID: kept, since container web uses it; remove that, and check again\n", 2, map[string]bool{"x": true}},
-		{"blob", func(s *Store, m, _ Image) { must(os.Truncate(s.blobPath(m.blobs[1]), 10)) },
-			"blob BLOB: the content has digest SUM (removed)\nimage ID: it cannot be repaired here (removed; pull it again x:latest)\n", 1, nil},
-		{"blob gone", func(s *Store, m, _ Image) { must(os.Remove(s.blobPath(m.blobs[1]))) },
-			"image ID: blob BLOB is missing (removed)\nimage ID: it cannot be repaired here (removed; pull it again x:latest)\n", 1, nil},
-		{"made here", func(_ *Store, _, made Image) { must(os.Chmod(made.Lower[0]+"/c", 0o600)) },
-			"layer MADE: its files have changed (removed)\nimage MADEID: it cannot be repaired here (removed; pull it again made:latest)\n", 1, nil},
-		{"record", func(s *Store, m, _ Image) { must(os.WriteFile(s.root+"/images/"+m.ID[7:], []byte("x"), 0o600)) },
-			"image HEX: read image record ROOT/images/HEX: the record is damaged (removed)\nimage ID: it had names only (recorded again)\n", 2, nil},
+				"image ID: kept, since container web uses it; remove that, and check again\n", 2,
+			map[string]bool{"x": true},
+		},
+		{
+			"blob", func(s *Store, m, _ Image) { must(os.Truncate(s.blobPath(m.blobs[1]), 10)) },
+			"blob BLOB: the content has digest SUM (removed)\nimage ID: it cannot be repaired here (removed; pull it again x:latest)\n", 1, nil,
+		},
+		{
+			"blob gone", func(s *Store, m, _ Image) { must(os.Remove(s.blobPath(m.blobs[1]))) },
+			"image ID: blob BLOB is missing (removed)\nimage ID: it cannot be repaired here (removed; pull it again x:latest)\n", 1, nil,
+		},
+		{
+			"made here", func(_ *Store, _, made Image) { must(os.Chmod(made.Lower[0]+"/c", 0o600)) },
+			"layer MADE: its files have changed (removed)\nimage MADEID: it cannot be repaired here (removed; pull it again made:latest)\n", 1, nil,
+		},
+		{
+			"record", func(s *Store, m, _ Image) { must(os.WriteFile(s.root+"/images/"+m.ID[7:], []byte("x"), 0o600)) },
+			"image HEX: read image record ROOT/images/HEX: the record is damaged (removed)\nimage ID: it had names only (recorded again)\n", 2, nil,
+		},
 		{"name", func(s *Store, m, _ Image) {
 			must(os.WriteFile(s.namePath("docker.io/library/x:latest", m.Platform), nil, 0o600))
 		}, "name docker.io/library/x:latest@linux+amd64: read image record ROOT/names/docker.io%library%x:latest@linux+amd64: the record is damaged (removed)\n", 2, nil},

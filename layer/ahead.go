@@ -184,7 +184,7 @@ func (a *ahead) digest() string {
 // close ends the goroutines. It waits for a read that has begun.
 func (a *ahead) close() {
 	a.stop()
-	for range a.full { //nolint:revive // until it is closed
+	for range a.full { // until it is closed
 	}
 	<-a.done
 }
