@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -87,9 +88,20 @@ func walk(v reflect.Value, path string) (reflect.Value, bool) {
 		}
 		switch v.Kind() {
 		case reflect.Struct:
-			v = v.FieldByName(name)
+			f, ok := v.Type().FieldByName(name)
+			if !ok || !f.IsExported() {
+				return v, false
+			}
+			var err error
+			if v, err = v.FieldByIndexErr(f.Index); err != nil {
+				return v, false // below a nil pointer
+			}
 		case reflect.Map:
-			v = v.MapIndex(reflect.ValueOf(name))
+			key := reflect.ValueOf(name)
+			if !key.CanConvert(v.Type().Key()) {
+				return v, false
+			}
+			v = v.MapIndex(key.Convert(v.Type().Key()))
 		default:
 			return v, false
 		}
@@ -100,7 +112,12 @@ func walk(v reflect.Value, path string) (reflect.Value, bool) {
 	return v, true
 }
 
+// scalar prints a value as text/template does, unless that would ask it how.
 func scalar(v reflect.Value) (string, bool) {
+	switch v.Interface().(type) {
+	case fmt.Stringer, fmt.Formatter, error:
+		return "", false
+	}
 	switch v.Kind() {
 	case reflect.String:
 		return v.String(), true
