@@ -35,6 +35,7 @@ type execFlags struct {
 	noNewPrivs    bool
 	apparmor      string
 	label         string
+	noSubreaper   bool
 }
 
 func newExec(f *flags) action {
@@ -55,6 +56,7 @@ func newExec(f *flags) action {
 	f.bool(&o.noNewPrivs, "no-new-privs", "set no_new_privs")
 	f.string(&o.apparmor, "apparmor", "profile", "AppArmor profile")
 	f.string(&o.label, "process-label", "label", "SELinux label")
+	f.bool(&o.noSubreaper, "no-subreaper", "do not adopt the container's processes; the default here")
 	return func(a *App, args []string) error {
 		code, err := a.exec(args[0], args[1:], &o)
 		if err != nil {

@@ -93,7 +93,7 @@ func (r *rtnl) do(kind, flags uint16, body []byte) ([]message, error) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, _, err := unix.Recvfrom(r.fd, buf, 0)
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {

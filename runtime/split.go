@@ -107,7 +107,7 @@ func (w *Waiting) Start() error {
 	}
 	defer func() { _ = unix.Close(progress) }()
 	fifo, err := unix.Open(w.FIFO, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-	if err == unix.ENXIO { // no reader
+	if errors.Is(err, unix.ENXIO) { // no reader
 		return ErrNotWaiting
 	}
 	if err != nil {
