@@ -150,7 +150,7 @@ func record(id string, b *bundle) Record {
 	return Record{
 		OCIVersion: b.spec.Version, ID: id, Bundle: b.dir, Rootfs: b.rootfs, Created: time.Now().UTC(), Owner: owner(),
 		Annotations: b.spec.Annotations, Program: b.spec.Process.Args[0], Cgroup: b.spec.Linux.CgroupsPath,
-		OwnPIDNS: own && ns == "", Hooks: b.spec.Hooks != nil,
+		OwnPIDNS: own && ns == "", Hooks: b.spec.Hooks != nil || b.spec.Linux.IntelRdt != nil,
 	}
 }
 

@@ -54,7 +54,7 @@ type Record struct {
 	Cgroup      string            `json:"cgroup"`              // absolute in each hierarchy; "" without one
 	OwnPIDNS    bool              `json:"ownPIDNS"`            // the container ends with its first process
 	HostMount   uint64            `json:"hostMount,omitempty"` // the mount below the root, which delete comes down to
-	Hooks       bool              `json:"hooks,omitempty"`     // the bundle's configuration has some
+	Hooks       bool              `json:"hooks,omitempty"`     // the bundle's configuration has some, or an RDT class
 	Restored    bool              `json:"restored,omitempty"`  // by CRIU, without an exec
 	Pid         int               `json:"pid"`                 // of the first process; 0 while it is being made
 	StartTime   uint64            `json:"startTime"`           // and what tells it from another with that number:

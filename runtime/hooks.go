@@ -90,9 +90,12 @@ func (h *Hooks) StartContainer(p spawn.Process) error {
 // be stopped (runtime-spec, Lifecycle, 9).
 func (h *Hooks) Poststart(pid int) error { return h.run(poststart, pid, hookAt{dir: h.State.Bundle}) }
 
-// Poststop runs the hooks of that kind, when nothing is left of the container.
-// What fails is warned about.
+// Poststop is the end of a container of which nothing else is left: its class
+// of resctrl goes, and the hooks of that kind run. What fails is warned about.
 func (h *Hooks) Poststop() {
+	if err := RemoveIntelRdt(h.Spec, h.State.ID, h.Facts); err != nil && h.Warn != nil {
+		h.Warn(err.Error())
+	}
 	list := hooksOf(h.Spec, poststop)
 	for i := range list {
 		if err := h.one(poststop, &list[i], 0, hookAt{dir: h.State.Bundle}); err != nil && h.Warn != nil {
@@ -274,16 +277,17 @@ func (c *Container) poststart() error {
 	return err
 }
 
-// poststop runs the hooks of a container that did not come to life: where
-// hooks have begun, those of the end belong to it.
+// poststop is for a container that did not come to life: where hooks have
+// begun, those of the end belong to it.
 func (e *env) poststop() {
-	if e.intelRdt != 0 && e.cfg.join == nil {
-		if err := RemoveIntelRdt(e.spec, e.cfg.State.ID, e.cfg.Facts); err != nil {
-			e.warn(err.Error())
+	if e.hooked || e.intelRdt != 0 && e.cfg.join == nil {
+		h := e.hooks()
+		if !e.hooked {
+			s := *h.Spec
+			s.Hooks = nil
+			h.Spec = &s
 		}
-	}
-	if e.hooked {
-		e.hooks().Poststop()
+		h.Poststop()
 		e.hooked = false
 	}
 }

@@ -124,8 +124,11 @@ func call(serial uint32, path, iface, member, sig string, body []byte) []byte {
 			code     byte
 			sig, val string
 		}{
-			{fieldPath, "o", path}, {fieldInterface, "s", iface}, {fieldMember, "s", member},
-			{fieldDestination, "s", "org.freedesktop.systemd1"}, {fieldSignature, "g", sig},
+			{fieldPath, "o", path},
+			{fieldInterface, "s", iface},
+			{fieldMember, "s", member},
+			{fieldDestination, "s", "org.freedesktop.systemd1"},
+			{fieldSignature, "g", sig},
 		} {
 			if f.val == "" {
 				continue
