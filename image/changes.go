@@ -83,10 +83,11 @@ func applyChange(c *Config, change string) error {
 	case "ONBUILD":
 		c.OnBuild = append(c.OnBuild, rest)
 	case "HEALTHCHECK":
-		if strings.ToUpper(rest) != "NONE" {
-			return fault.New(fault.Unsupported, "only HEALTHCHECK NONE is supported")
+		h, err := healthcheck(rest)
+		if err != nil {
+			return err
 		}
-		c.Healthcheck = []byte(`{"Test":["NONE"]}`)
+		c.Healthcheck = h
 	default:
 		return fault.New(fault.Invalid, "unknown instruction %s", name)
 	}

@@ -19,6 +19,7 @@ type local struct {
 	raw, idx int
 	size     int64 // of what the index knows of the raw file
 	entries  int64
+	lost     uint64 // bytes of the gap that the last entry is, or 0
 }
 
 func openLocal(dir string, c *Config) (*local, error) {
@@ -152,6 +153,9 @@ func (l *local) begin(stream byte, n int, t time.Time) (entry, int, error) {
 
 // finish corrects the entry when only n of its bytes came.
 func (l *local) finish(e *entry, n int, err error) error {
+	if n > 0 {
+		l.lost = 0
+	}
 	if l.size+int64(n) == e.end {
 		l.size = e.end
 		return err
@@ -212,11 +216,23 @@ func (l *local) splice(stream byte, fd, total int, t time.Time) (int, error) {
 	return done, nil
 }
 
+// gap adds to the gap before, when nothing has come since: a full disk is one.
 func (l *local) gap(lost uint64, t time.Time) error {
-	return l.note(&entry{time: t.UnixNano(), kind: kindGap, lost: uint32(min(lost, 1<<32-1))})
+	if l.lost > 0 {
+		l.entries--
+	}
+	err := l.note(&entry{time: t.UnixNano(), kind: kindGap, lost: uint32(min(l.lost+lost, 1<<32-1))})
+	switch {
+	case err == nil:
+		l.lost += lost
+	case l.lost > 0:
+		l.entries++
+	}
+	return err
 }
 
 func (l *local) end(t time.Time) (int, error) {
+	l.lost = 0
 	return 0, l.note(&entry{time: t.UnixNano(), kind: kindEnd})
 }
 
@@ -240,7 +256,7 @@ func (l *local) rotate() error {
 		l.raw, l.idx = raw, idx
 		return err
 	}
-	l.size, l.entries = 0, 0
+	l.size, l.entries, l.lost = 0, 0, 0
 	l.forget(l.seq - uint64(l.files))
 	return errors.Join(unix.Close(raw), unix.Close(idx))
 }
