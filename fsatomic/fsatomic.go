@@ -54,8 +54,18 @@ func WriteFile(path string, data []byte, perm uint32, d Durability) error {
 // ReplaceFile is WriteFile, volatile, for a file that must be there still: the
 // error is ENOENT when somebody has removed it, and it stays removed.
 func ReplaceFile(path string, data []byte, perm uint32) error {
-	temp := filepath.Dir(path) + "/" + TempName()
+	return ReplaceFileBy(filepath.Dir(path)+"/"+TempName(), path, data, perm)
+}
+
+// ReplaceFileBy is ReplaceFile by way of a file whose name the caller chose, so
+// that the caller knows what a kill may have left. One that is there is such a
+// file: the caller makes sure that nobody else is writing it.
+func ReplaceFileBy(temp, path string, data []byte, perm uint32) error {
 	err := writeNew(temp, data, perm, Volatile)
+	if errors.Is(err, fs.ErrExist) {
+		_ = unix.Unlink(temp)
+		err = writeNew(temp, data, perm, Volatile)
+	}
 	if err == nil {
 		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
 		if errors.Is(err, unix.EINVAL) && unix.Access(path, unix.F_OK) == nil {

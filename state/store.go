@@ -250,12 +250,15 @@ func (s *Store) Create(r *Record) error {
 // one: on a run root that is not a tmpfs, a new file costs half a millisecond.
 func (s *Store) spare() string { return s.dir(true) + "/.spare" }
 
-func (s *Store) claim(id string) string { return s.dir(true) + "/" + fsatomic.Prefix + id }
+// staged is a record on its way to its name.
+func (s *Store) staged(id string, remove bool) string {
+	return s.dir(remove) + "/" + fsatomic.Prefix + id
+}
 
 // reuse writes a record into the spare file and gives it its name, if there
 // is one and nobody else is faster.
 func (s *Store) reuse(id string, b []byte) bool {
-	temp := s.claim(id)
+	temp := s.staged(id, true)
 	if unix.Rename(s.spare(), temp) != nil {
 		return false
 	}
@@ -274,9 +277,10 @@ func (s *Store) reuse(id string, b []byte) bool {
 	return false
 }
 
-// Put replaces a record. One that somebody has removed meanwhile stays so.
+// Put replaces a record. One that somebody has removed meanwhile stays so. The
+// caller has the container's lock.
 func (s *Store) Put(r *Record) error {
-	err := fsatomic.ReplaceFile(s.path(r.ID, r.Remove), r.encode(), 0o600)
+	err := fsatomic.ReplaceFileBy(s.staged(r.ID, r.Remove), s.path(r.ID, r.Remove), r.encode(), 0o600)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -375,8 +379,8 @@ func (s *Store) Find(ref string) (string, error) {
 // Delete removes the record of a container, and gives its name back.
 func (s *Store) Delete(id, name string, remove bool) error {
 	path := s.path(id, remove)
+	_ = unix.Unlink(s.staged(id, remove)) // left by a command that was killed
 	if remove {
-		_ = unix.Unlink(s.claim(id)) // left by a start that was cut off
 		if unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, s.spare(), unix.RENAME_NOREPLACE) == nil {
 			return s.free(name, id)
 		}
