@@ -145,7 +145,7 @@ func (cs *Containers) CopyFrom(ctx context.Context, ref, src, dst string, o *Cop
 	return transfer(ctx, from, name, layer.PackOptions{Mounts: true, Owner: v.ids.container}, root, x)
 }
 
-// Pack writes a path of a container as a tar stream.
+// CopyOut writes a path of a container as a tar stream.
 func (cs *Containers) CopyOut(ctx context.Context, ref, src string, w io.Writer, o *CopyOptions) error {
 	v, done, err := cs.openView(ctx, ref, copyFrom)
 	if err != nil {
