@@ -129,10 +129,15 @@ func run(n, rounds int, bin, only string) (err error) {
 		for _, e := range list {
 			e.end()
 		}
-		for _, dir := range cgroups() {
-			if !slices.Contains(before, dir) {
+		for range 50 { // helpers end a moment after their command
+			left := slices.DeleteFunc(cgroups(), func(dir string) bool { return slices.Contains(before, dir) })
+			if len(left) == 0 {
+				break
+			}
+			for _, dir := range left {
 				removeCgroup(dir)
 			}
+			time.Sleep(20 * time.Millisecond)
 		}
 	}()
 	for _, e := range list {
