@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,6 +28,8 @@ const tell = `echo "$1|$(readlink /proc/self/ns/mnt)|$(readlink /proc/self/ns/ne
 // TestHooks: all six kinds, their order, namespaces, arguments, environment
 // and state.
 func TestHooks(t *testing.T) {
+	goruntime.LockOSThread() // another test may have left others elsewhere
+	defer goruntime.UnlockOSThread()
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o755))
 	log := dir + "/log"
@@ -65,7 +68,7 @@ func TestHooks(t *testing.T) {
 	must(t, err)
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	lines = append(lines[:3:3], append([]string{inside}, lines[3:]...)...)
-	own := readlink(t, "/proc/self/ns/mnt") + "|" + readlink(t, "/proc/self/ns/net") + "|" + readlink(t, "/proc/self/ns/pid")
+	own := readlink(t, "/proc/thread-self/ns/mnt") + "|" + readlink(t, "/proc/thread-self/ns/net") + "|" + readlink(t, "/proc/self/ns/pid")
 	containers := ""
 	for i, want := range []struct {
 		name, status string
