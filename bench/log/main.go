@@ -59,7 +59,7 @@ func engines(bin string) []*engine {
 		{
 			name: "podman", needs: "podman", load: podman + "import $ROOTFS bench-log",
 			run:  podman + "run -d --name bench-log --network none $ULIMITS --log-driver k8s-file ${KEEP:---log-opt max-size=10m} bench-log $CMD",
-			keep: "--log-opt max-size=-1",
+			keep: "--log-opt max-size=100g",
 			wait: podman + "wait bench-log", logs: podman + "logs bench-log", remove: podman + "rm -f bench-log",
 		},
 		{
@@ -81,14 +81,15 @@ func main() {
 	mb := flag.Int("mb", 1000, "megabytes of output")
 	n := flag.Int("n", 3, "measured runs of each engine")
 	dir := flag.String("dir", "/var/tmp", "where the stores are made")
+	only := flag.String("engine", "", "only this engine")
 	flag.Parse()
-	if err := measure(*bin, *dir, *mb, *n); err != nil {
+	if err := measure(*bin, *dir, *only, *mb, *n); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/log:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(bin, dir string, mb, n int) error {
+func measure(bin, dir, only string, mb, n int) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return err
@@ -114,6 +115,7 @@ func measure(bin, dir string, mb, n int) error {
 		return err
 	}
 	list := engines(bin)
+	list = slices.DeleteFunc(list, func(e *engine) bool { return only != "" && e.name != only })
 	for _, e := range list {
 		e.begin(filepath.Join(work, e.name), work+"/rootfs.tar")
 		defer e.end()
