@@ -46,6 +46,7 @@ func setPair(to *map[string]string, v string) error {
 	return nil
 }
 
+// SetInt reads a number, in decimal or with 0x, 0o or 0b as pflag does.
 func SetInt(to *int64, v string) (err error) {
 	*to, err = parseInt(v)
 	return err

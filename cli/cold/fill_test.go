@@ -30,8 +30,12 @@ func FuzzFill(f *testing.F) {
 		private int
 		inner
 	}{
-		"<web>", "k", true, &inner{-7, 8}, nil, map[string]string{"k": "v&"}, map[string]*inner{"x": {1, 2}},
-		[]string{"a"}, json.RawMessage(`{"a": 1}`), time.Second, 3, inner{5, 6},
+		"<web>", "k", true, &inner{-7, 8}, nil,
+		map[string]string{"k": "v&"},
+		map[string]*inner{"x": {1, 2}},
+		[]string{"a"},
+		json.RawMessage(`{"a": 1}`), time.Second, 3,
+		inner{5, 6},
 	}
 	for _, s := range []string{
 		"{{.Name}}", "{{ .On }}{{.Kind}}", "{{.In.N}}-{{.In.U}}", "{{.Nil}}", "{{.Nil.N}}", "{{.M.k}}{{.M.none}}", "{{.Deep.x.N}}",
