@@ -52,6 +52,8 @@ type joining struct {
 	init         spawn.Process
 	sub          string
 	ignorePaused bool
+	moves        bool // into the v2 group, by cgroup.procs
+	besideInit   bool // in the first process's v2 group, below the container's
 }
 
 // Exec brings a process into a running container, up to the start gate:
@@ -64,7 +66,31 @@ func Exec(x ExecConfig) (*Container, error) {
 		return nil, err
 	}
 	c, err := create(cfg)
+	if cfg.Layout.Unified() >= 0 && cfg.join.again(err, len(cfg.Layout.Hierarchies) == 1) {
+		j := cfg.join
+		if cfg, err = x.config(); err != nil {
+			return nil, err
+		}
+		cfg.join = j
+		c, err = create(cfg)
+	}
 	return c, cfg.join.explain(err)
+}
+
+// again reports whether another way into a v2 group may succeed where being
+// born into it did not: a group at its limit of processes lets one move in
+// (which waits for the kernel's threadgroup lock), and one that the first
+// process has made an inner node of takes none beside the node's.
+func (j *joining) again(err error, pure bool) bool {
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		j.moves = true
+	case errors.Is(err, unix.EBUSY) && j.sub == "" && pure:
+		j.besideInit = true
+	default:
+		return false
+	}
+	return true
 }
 
 func (x *ExecConfig) config() (*Config, error) {
@@ -77,7 +103,7 @@ func (x *ExecConfig) config() (*Config, error) {
 		Spec: &s, Stdin: x.Stdin, Stdout: x.Stdout, Stderr: x.Stderr, PreserveFDs: x.PreserveFDs, Program: x.Program, State: x.State,
 		Filter: x.Filter, FilterFlags: x.FilterFlags, Compiled: x.Compiled,
 		Layout: x.Layout, Facts: x.Facts, Warn: x.Warn, After: x.After,
-		join: &joining{x.Init, x.SubCgroup, x.IgnorePaused},
+		join: &joining{init: x.Init, sub: x.SubCgroup, ignorePaused: x.IgnorePaused},
 	}, nil
 }
 

@@ -149,3 +149,18 @@ func TestExecErrorsJoined(t *testing.T) {
 		}
 	}
 }
+
+// TestExecFull: a container at its limit of processes is where one most needs
+// to look.
+func TestExecFull(t *testing.T) {
+	limit := int64(1)
+	r, cfg := joined(t, func(c *Config) {
+		c.Spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}}
+	})
+	noTraces(t, func() {
+		out, code, err := execOutput(t, execConfig(r, cfg, []string{"echo", "in"}))
+		if err != nil || code != 0 || out != "in\n" {
+			t.Errorf("%q, %d, %v", out, code, err)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/tare-engine/tare/cgroupfs"
 	"github.com/tare-engine/tare/fault"
@@ -100,6 +101,9 @@ func (e *env) joinGroups() error {
 	}
 	j := e.cfg.join
 	path := e.spec.Linux.CgroupsPath
+	if j.besideInit {
+		path = j.groupOfInit(path)
+	}
 	if j.sub != "" {
 		path += "/" + clean(j.sub)
 	}
@@ -127,7 +131,7 @@ func (e *env) joinGroups() error {
 	}
 	switch fd := g.UnifiedFD(); {
 	case fd < 0:
-	case hasAffinity(e.spec) && e.spec.Process.ExecCPUAffinity.Initial != "":
+	case j.moves, hasAffinity(e.spec) && e.spec.Process.ExecCPUAffinity.Initial != "":
 		// Not born there, but moved: the group's cpuset may lack these CPUs.
 		procs, err := unix.Openat(fd, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -140,6 +144,21 @@ func (e *env) joinGroups() error {
 	}
 	e.letGo = append(e.letGo, e.tasks...)
 	return nil
+}
+
+// groupOfInit returns the v2 group that the container's first process is in,
+// if that is below path.
+func (j *joining) groupOfInit(path string) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", j.init.Pid))
+	if err != nil {
+		return path
+	}
+	for line := range strings.Lines(string(b)) {
+		if g, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok && strings.HasPrefix(g, path+"/") {
+			return g
+		}
+	}
+	return path
 }
 
 // joinChild enters the container. From the first call on no process of it can
