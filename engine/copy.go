@@ -127,7 +127,7 @@ func (cs *Containers) CopyFrom(ctx context.Context, ref, src, dst string, o *Cop
 		return 0, err
 	}
 	if !to.exists {
-		if to, err = hostPlace.followed(to, s); err != nil {
+		if to, err = hostPlace.followed(to); err != nil {
 			return 0, err
 		}
 		dir, name = path.Dir(to.clean), path.Base(to.clean)
@@ -183,7 +183,7 @@ func (cs *Containers) CopyTo(ctx context.Context, src, ref, dst string, o *CopyO
 		return 0, err
 	}
 	if !to.exists {
-		if to, err = in.followed(to, s); err != nil {
+		if to, err = in.followed(to); err != nil {
 			return 0, err
 		}
 		dir, name = path.Dir(to.clean), path.Base(to.clean)
@@ -242,7 +242,7 @@ func ending(p string) string {
 
 // followed resolves a destination that is not there and may be a link that
 // leads nowhere: the file is made where it leads to.
-func (p place) followed(d *copyDest, s *copySource) (*copyDest, error) {
+func (p place) followed(d *copyDest) (*copyDest, error) {
 	const maxLinks = 40 // MAXSYMLINKS of Linux
 	for range maxLinks {
 		fd, err := p.open(d.clean, unix.O_PATH|unix.O_NOFOLLOW)
