@@ -392,7 +392,7 @@ func (l *Layer) verify(digest string) error {
 	l.size = p.front()
 	p.mu.Unlock()
 	l.spec.Digest = digest
-	err := unix.Link(p.f.Name(), in.staged(digest))
+	err := p.link(in.s.blobPath(digest), in.staged(digest))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("keep blob %s: %w", digest, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (s *Store) openPartial(ctx context.Context, d *Descriptor, done func() bool
 		return nil, p.close()
 	}
 	if err := p.load(path + ".got"); err != nil {
-		return nil, errors.Join(fmt.Errorf("fetch %s: %w", d.Digest, err), p.close())
+		return nil, errors.Join(fault.New(fault.KindOf(err), "fetch %s: %w", d.Digest, err), p.close())
 	}
 	return p, nil
 }
@@ -112,6 +113,9 @@ func flockContext(ctx context.Context, fd int) error {
 
 // load reads which chunks are there, and makes room for the record.
 func (p *partial) load(gotPath string) error {
+	if whole, err := p.adopt(); whole || err != nil {
+		return err
+	}
 	if p.size <= gotChunk {
 		return p.f.Truncate(0) // not worth the record
 	}
@@ -136,6 +140,24 @@ func (p *partial) load(gotPath string) error {
 		}
 	}
 	return nil
+}
+
+// adopt takes the blob whole when another ingest has verified it and not
+// committed it yet. That has links to the same file, which must not be written
+// to any more: whoever serves this image may serve something else.
+func (p *partial) adopt() (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(p.f.Fd()), &st); err != nil || st.Nlink < 2 {
+		return false, err
+	}
+	if p.size >= 0 && st.Size != p.size {
+		return false, fault.New(fault.Invalid, "it has %d bytes, not %d", st.Size, p.size)
+	}
+	p.size, p.resumed = st.Size, st.Size
+	if st.Size > 0 {
+		p.have = []Range{{0, st.Size}}
+	}
+	return true, nil
 }
 
 func (p *partial) chunks() int { return int((p.size + gotChunk - 1) / gotChunk) }
@@ -303,6 +325,17 @@ func (r *partialReader) peek(n int) ([]byte, error) {
 		err = nil
 	}
 	return head[:k], err
+}
+
+// link gives the file that was read a name. Its own may be gone, or another
+// file's: an ingest that had the blob, too, has published it then.
+func (p *partial) link(published, to string) error {
+	self := "/proc/self/fd/" + strconv.Itoa(int(p.f.Fd()))
+	err := unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = unix.Link(published, to)
+	}
+	return err
 }
 
 // remove removes the blob: what is there of it is wrong.
