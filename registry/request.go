@@ -57,8 +57,8 @@ func (k *conn) do(ctx context.Context, q call) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		if resp.StatusCode != http.StatusUnauthorized {
-			return resp, nil
+		if resp.StatusCode != http.StatusUnauthorized || !sameServer(resp.Request.URL, k.e.Host) {
+			return resp, nil // whom the registry redirects to has no say in who sees a password
 		}
 		drain(resp)
 		if err := k.auth.answer(ctx, resp, header, scope, n > 0, k); err != nil {

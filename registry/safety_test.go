@@ -71,6 +71,36 @@ func TestNoDowngrade(t *testing.T) {
 	})
 }
 
+// TestForeignChallenge: a server that a registry redirects to, or has uploads
+// sent to, gets no credentials by asking for them (CVE-2020-15157 was alike).
+func TestForeignChallenge(t *testing.T) {
+	var leaked []string
+	var foreign *httptest.Server
+	foreign = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a := r.Header.Get("Authorization"); a != "" {
+			leaked = append(leaked, r.URL.Path+" "+a)
+		}
+		if r.URL.Path == "/token" {
+			_, _ = w.Write([]byte(`{"token":"x"}`))
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+foreign.URL+`/token",service="s"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer foreign.Close()
+	f := newFake(t)
+	f.set(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		http.Redirect(w, r, foreign.URL+"/blob", http.StatusTemporaryRedirect)
+		return true
+	})
+	c := newClient()
+	c.Keys = keys{Username: "u", Password: "p"}
+	_, err := fetch(repo(t, c, f.Host, "a"), []byte("x"))
+	if fault.KindOf(err) != fault.Denied || len(leaked) > 0 {
+		t.Errorf("%v (%v); the other server was sent %q", err, fault.KindOf(err), leaked)
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for in, want := range map[string]string{
