@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -254,3 +255,33 @@ func TestSaveRefuses(t *testing.T) {
 type failWriter struct{ err error }
 
 func (f failWriter) Write([]byte) (int, error) { return 0, f.err }
+
+// TestLoadBounds: what an archive has many of does not fill the memory.
+func TestLoadBounds(t *testing.T) {
+	long := strings.Repeat("n/", 40_000)
+	for name, h := range map[string]*tar.Header{
+		"links": {Typeflag: tar.TypeSymlink, Linkname: long},
+		"files": {Typeflag: tar.TypeReg, Size: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			r, w := io.Pipe()
+			go func() {
+				tw := tar.NewWriter(w)
+				var err error
+				for i := 0; i < 2000 && err == nil; i++ {
+					h.Name = long + strconv.Itoa(i)
+					if err = tw.WriteHeader(h); err == nil && h.Size > 0 {
+						_, err = io.WriteString(tw, "{}")
+					}
+				}
+				_ = w.CloseWithError(errors.Join(err, tw.Close()))
+			}()
+			_, err := Load(context.Background(), s, r, LoadOptions{})
+			_ = r.Close()
+			if err == nil || err.Error() != "read archive: more than 67108864 bytes of metadata" {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

@@ -76,13 +76,16 @@ type loader struct {
 	wg     sync.WaitGroup // layers that are being unpacked
 
 	small  map[string][]byte       // files that are no layers, by name
-	held   int64                   // bytes of them
+	held   int64                   // bytes of them and of all names
 	layers map[string]*image.Layer // by name
 	links  map[string]string       // names that stand for others
 }
 
 // maxSmall bounds all that is kept in memory of an archive.
 const maxSmall = 64 << 20
+
+// entryCost is what an entry takes besides its name and its content.
+const entryCost = 256
 
 func (l *loader) archive(r io.Reader) error {
 	plain, err := layer.Decompress(r, l.s.Zstd)
@@ -103,6 +106,9 @@ func (l *loader) archive(r io.Reader) error {
 			return cut(err)
 		}
 		seen = true
+		if err := l.hold(entryCost + len(hdr.Name) + len(hdr.Linkname)); err != nil {
+			return err
+		}
 		name := path.Clean(hdr.Name)
 		switch hdr.Typeflag {
 		case tar.TypeReg:
@@ -117,6 +123,14 @@ func (l *loader) archive(r io.Reader) error {
 		}
 	}
 	return plain.Close()
+}
+
+// hold counts n bytes that stay in memory.
+func (l *loader) hold(n int) error {
+	if l.held += int64(n); l.held > maxSmall {
+		return fault.New(fault.Invalid, "read archive: more than %d bytes of metadata", maxSmall)
+	}
+	return nil
 }
 
 // cut says what the end of the archive in the middle of something means.
@@ -186,8 +200,11 @@ func isLayer(head []byte) bool {
 }
 
 func (l *loader) json(name, digest string, size int64, r io.Reader) error {
-	if l.held += size; l.held > maxSmall {
-		return fault.New(fault.Invalid, "read archive: more than %d bytes of metadata", maxSmall)
+	if size > maxSmall {
+		size = maxSmall + 1
+	}
+	if err := l.hold(int(size)); err != nil {
+		return err
 	}
 	data, err := io.ReadAll(r)
 	if err != nil {
