@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/spawn"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,6 +62,21 @@ func joined(t testing.TB, edits ...edit) (*running, Config) {
 		t.Fatalf("container says %q", s)
 	}
 	return r, cfg
+}
+
+// TestJoinReusedPid: a number that is another process's by now says nothing
+// of the container's namespaces.
+func TestJoinReusedPid(t *testing.T) {
+	cmd := exec.Command("/bin/true")
+	must(t, cmd.Start())
+	fd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	must(t, cmd.Wait())
+	j := &joining{init: spawn.Process{Pid: os.Getpid(), Pidfd: fd}}
+	if flags, err := j.foreign(); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("namespaces to join %#x, %v", flags, err)
+	}
 }
 
 // TestExec: a further process is in every namespace and group of the

@@ -70,6 +70,11 @@ func (j *joining) foreign() (flags uint64, err error) {
 			flags |= n.flag
 		}
 	}
+	// While the pidfd's process lives the number is its own. Namespaces of
+	// whoever has it next may be this process's: nothing would be joined.
+	if j.init.Ended() {
+		return 0, errNotRunning
+	}
 	return flags, nil
 }
 
