@@ -165,6 +165,29 @@ func TestCheckpoint(t *testing.T) {
 	}
 }
 
+// TestRestoreKilled: what is removed of a container stops short of the root
+// that a killed restore has left mounted there.
+func TestRestoreKilled(t *testing.T) {
+	r := newRig(t)
+	dir := r.bundle([]string{"sleep", "1000"})
+	for _, pid := range []bool{true, false} {
+		r.ok("create", "-b", dir, "x")
+		at := r.root + "/x" + criuRoot
+		must(t, os.Mkdir(at, 0o700))
+		must(t, unix.Mount(dir+"/rootfs", at, "", unix.MS_BIND|unix.MS_REC, ""))
+		if !pid {
+			r.ok("kill", "x", "KILL")
+			r.waitStopped("x")
+			r.record("x", func(m map[string]any) { m["pid"] = 0 })
+			r.ok("create", "-b", dir, "x") // clears what is there
+		}
+		r.ok("delete", "--force", "x")
+		if _, err := os.Stat(dir + "/rootfs/bin/busybox"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestCRIUReason: where CRIU cannot, its own reason is shown, and nothing has
 // happened to the container.
 func TestCRIUReason(t *testing.T) {

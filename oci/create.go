@@ -360,6 +360,10 @@ func hostID(mappings []specs.LinuxIDMapping, id uint32) uint32 {
 
 // forget removes the container's directory.
 func (c *container) forget() error {
+	// A restore that was killed leaves the root mounted in there.
+	if err := unix.Unmount(c.dir+criuRoot, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.ENOENT && err != unix.EINVAL && err != unix.EPERM {
+		return fmt.Errorf("unmount %s: %w", c.dir+criuRoot, err)
+	}
 	return fsatomic.RemoveTree(unix.AT_FDCWD, c.dir)
 }
 

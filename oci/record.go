@@ -27,6 +27,7 @@ import (
 //	                    the bundle's own changes nothing (runtime-spec)
 //	ROOT/ID/start       FIFO: the start gate, from create to start
 //	ROOT/ID/progress    how far the child has come, from create to start
+//	ROOT/ID/criu-root   a mount of the root, while CRIU restores
 //
 // It appears with its record and locked (create.go), so an id is reserved by
 // a rename that fails when it is taken.
@@ -35,6 +36,7 @@ const (
 	configFile   = "/config.json"
 	gateFile     = "/start"
 	progressFile = "/progress"
+	criuRoot     = "/criu-root"
 )
 
 // schema is the version of the records. A newer one is refused, not guessed.

@@ -256,12 +256,16 @@ func cutLast(p string) (dir, name string, ok bool) {
 
 // mountRoot gives CRIU the root as a mount of its own, which it wants.
 func (r *restoring) mountRoot() error {
-	r.root = r.dir + "/criu-root"
+	r.root = r.dir + criuRoot
 	if err := unix.Mkdir(r.root, 0o700); err != nil {
 		return fmt.Errorf("make directory for criu: %w", err)
 	}
 	if err := unix.Mount(r.bundle.rootfs, r.root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil { //nolint:forbidigo // CRIU takes a path
 		return fmt.Errorf("mount root for criu: %w", err)
+	}
+	// Else the unmount would reach what is mounted below the root itself.
+	if err := unix.Mount("", r.root, "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil { //nolint:forbidigo // as above
+		return errors.Join(fmt.Errorf("cut propagation of root for criu: %w", err), unix.Unmount(r.root, unix.MNT_DETACH))
 	}
 	return nil
 }
