@@ -35,6 +35,8 @@ func TestStates(t *testing.T) {
 			"state x": "", "resume x": "container x is created", "create --bundle " + dir + " x": "container with given ID already exists",
 			"ps x": "", "update --pids-limit 20 x": "", "kill x 0": "", "kill x 65": "invalid signal", "exec x true": "",
 		}},
+		{"paused", []string{"pause", "x"}, map[string]string{"start x": "cannot start a container that is paused"}},
+		{"created", []string{"resume", "x"}, nil},
 		{"running", []string{"start", "x"}, map[string]string{
 			"state x": "", "start x": "container is already running", "delete x": "cannot delete a container that is not stopped: running",
 			"resume x": "container x is running", "exec x true": "", "exec x false": "exit 1", "exec x nosuch": "executable file not found in $PATH",
@@ -42,7 +44,7 @@ func TestStates(t *testing.T) {
 			"update --memory 64m --memory-swap 128m x": "", "kill x NOPE": "invalid signal",
 		}},
 		{"paused", []string{"pause", "x"}, map[string]string{
-			"state x": "", "start x": "already running", "pause x": "container x is paused", "exec x true": "paused",
+			"state x": "", "start x": "container is already running", "pause x": "container x is paused", "exec x true": "paused",
 			"delete x": "cannot delete a container that is not stopped: paused",
 		}},
 		{"running", []string{"resume", "x"}, nil},

@@ -316,18 +316,23 @@ const paused specs.ContainerState = "paused"
 // status is how the container is, by what the kernel says.
 func (a *App) status(c *container) specs.ContainerState {
 	s := c.life()
-	if s != specs.StateRunning || c.rec.Cgroup == "" {
-		return s
-	}
-	g, err := a.group(&c.rec)
-	if err != nil {
-		return s
-	}
-	defer g.Close()
-	if frozen, err := g.Frozen(); err == nil && frozen {
+	if (s == specs.StateRunning || s == specs.StateCreated) && a.frozen(c) {
 		return paused
 	}
 	return s
+}
+
+func (a *App) frozen(c *container) bool {
+	if c.rec.Cgroup == "" {
+		return false
+	}
+	g, err := a.group(&c.rec)
+	if err != nil {
+		return false
+	}
+	defer g.Close()
+	frozen, err := g.Frozen()
+	return err == nil && frozen
 }
 
 // life is status without a look at the cgroup.

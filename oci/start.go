@@ -44,6 +44,9 @@ func (a *App) start(c *container) error {
 	case state.Waiting:
 	}
 	defer p.Release()
+	if a.frozen(c) { // it would be waited for, with the lock that resume needs
+		return fault.New(fault.Conflict, "start %s: cannot start a container that is paused", c.rec.ID)
+	}
 	var hooks *tareruntime.Hooks
 	if c.rec.Hooks {
 		if hooks, err = a.hooks(c); err != nil {
