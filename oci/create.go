@@ -61,9 +61,18 @@ func newCreate(f *flags) action {
 
 // check looks at what must be seen before this process opens anything.
 func (o *createFlags) check(a *App) error {
-	n, err := preserved(o.preserveFDs, a.Getenv("LISTEN_FDS"))
+	n, err := preserved(o.preserveFDs, a.listenFDs())
 	o.preserveFDs = n
 	return err
+}
+
+// listenFDs is LISTEN_FDS if it is meant for this process (sd_listen_fds(3)):
+// what another one got by that name is not to end up in the container.
+func (a *App) listenFDs() string {
+	if pid := a.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return ""
+	}
+	return a.Getenv("LISTEN_FDS")
 }
 
 // preserved is how many descriptors the container gets besides 0, 1 and 2,
@@ -202,8 +211,8 @@ func (a *App) config(id string, b *bundle, o *createFlags) (*tareruntime.Config,
 	if !o.noNewKeyring {
 		cfg.Keyring = "_ses." + id
 	}
-	if o.preserveFDs > 0 && a.Getenv("LISTEN_FDS") != "" {
-		b.spec.Process.Env = append(b.spec.Process.Env, "LISTEN_FDS="+a.Getenv("LISTEN_FDS"), "LISTEN_PID=1")
+	if n := a.listenFDs(); o.preserveFDs > 0 && n != "" {
+		b.spec.Process.Env = append(b.spec.Process.Env, "LISTEN_FDS="+n, "LISTEN_PID=1")
 	}
 	setHome(b.spec.Process, b.rootfs)
 	if h.Root && !h.UserNS {

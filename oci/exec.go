@@ -71,7 +71,7 @@ func newExec(f *flags) action {
 
 // exec brings a further process into a container and returns its exit code.
 func (a *App) exec(id string, args []string, o *execFlags) (int, error) {
-	n, err := preserved(o.preserveFDs, a.Getenv("LISTEN_FDS"))
+	n, err := preserved(o.preserveFDs, "") // sockets of LISTEN_FDS are for the container's first process
 	if err != nil {
 		return 0, err
 	}

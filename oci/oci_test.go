@@ -1,7 +1,9 @@
 package oci
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -299,6 +301,28 @@ func TestPreserveFDs(t *testing.T) {
 		t.Errorf("%v, %q, want %q", err, out, want)
 	}
 	r.fails("descriptor 3 is not open", "run", "--preserve-fds", "1", "-b", dir, "x")
+
+	// Descriptors that are another process's, or the first one's only.
+	dir = r.bundle([]string{"sleep", "1000"})
+	for _, tt := range []struct{ listen, args []string }{
+		{[]string{"LISTEN_FDS=1", "LISTEN_PID=1"}, []string{"run", "-d", "-b", dir, "y"}},
+		{[]string{"LISTEN_FDS=1"}, []string{"exec", "y", "readlink", "/proc/self/fd/3"}},
+	} {
+		cmd := r.command(tt.args...)
+		cmd.Env = append(cmd.Env, tt.listen...)
+		cmd.ExtraFiles = []*os.File{pipe("secret")}
+		var out bytes.Buffer
+		if tt.args[0] == "exec" {
+			cmd.Stdout = &out
+		}
+		if _ = cmd.Run(); strings.Contains(out.String(), "pipe") {
+			t.Errorf("%s, %s: descriptor 3 is %s", tt.listen, tt.args, out.String())
+		}
+	}
+	if fd, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/3", r.state("y").Pid)); err == nil {
+		t.Errorf("LISTEN_FDS of another process: descriptor 3 is %s", fd)
+	}
+	r.ok("delete", "-f", "y")
 }
 
 // TestLog: the form that engines parse.
