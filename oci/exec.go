@@ -126,6 +126,7 @@ func (a *App) exec(id string, args []string, o *execFlags) (int, error) {
 	box, err := tareruntime.Exec(tareruntime.ExecConfig{
 		Init: init, Spec: b.spec, Process: p, SubCgroup: sub, IgnorePaused: o.ignorePaused,
 		Stdin: 0, Stdout: 1, Stderr: 2, PreserveFDs: n, Layout: layout, Facts: f, Warn: a.log.warn,
+		State: specs.State{ID: id, Bundle: c.rec.Bundle, Annotations: c.rec.Annotations},
 	})
 	if err != nil {
 		return 0, err

@@ -63,7 +63,7 @@ func (h *Hooks) inContainer(hook *specs.Hook, at hookAt, in, out int) (spawn.Pro
 	process.Args, process.Env = argsOf(hook), hook.Env
 	process.Cwd, process.Terminal, process.OOMScoreAdj = "/", false, nil
 	c, err := Exec(ExecConfig{
-		Init: at.into, Spec: h.Spec, Process: &process, Program: hook.Path,
+		Init: at.into, Spec: h.Spec, Process: &process, Program: hook.Path, State: h.State,
 		Stdin: in, Stdout: out, Stderr: out, Layout: h.Layout, Facts: h.Facts, Warn: func(string) {},
 	})
 	if err != nil {
