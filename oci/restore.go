@@ -29,6 +29,9 @@ func newRestore(f *flags) action {
 	f.string(&o.lsmProfile, "lsm-profile", "type:profile", "another label for the processes")
 	f.string(&o.lsmMountContext, "lsm-mount-context", "context", "another label for the mounts")
 	return func(a *App, args []string) error {
+		if c.preserveFDs > 0 {
+			a.log.warn("--preserve-fds: a restored container has the descriptors of its checkpoint")
+		}
 		return a.restore(args[0], &c, &o, detach)
 	}
 }
@@ -53,6 +56,12 @@ func (a *App) restore(id string, flags *createFlags, o *criuFlags, detach bool) 
 	}
 	if b.spec.Process.Terminal && flags.consoleSocket == "" {
 		return fault.New(fault.Unsupported, "restore a container that has a terminal: give --console-socket")
+	}
+	if b.spec.Hooks != nil {
+		a.log.warn("restore: no hooks run but those of the end")
+	}
+	if a.systemd {
+		a.log.warn("restore: --systemd-cgroup: systemd is not told of the cgroup")
 	}
 	layout, err := a.layout()
 	if err != nil {
