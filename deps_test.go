@@ -19,7 +19,7 @@ const module = "github.com/tare-engine/tare/"
 var layers = map[string]int{
 	"fault": 0, "fsatomic": 0, "jsonappend": 0, "jsonread": 0, "inflate": 0,
 	"plan": 1, "seccomp": 1, "capability": 1, "cgroup": 1, "spec": 1, "reference": 1, "layer": 1,
-	"layer/unzstd": 1, // in the cold program only
+	"layer/unzstd": 1, "layer/deflate": 1, // in the cold program only
 	"pidfd":        0, "monitor/wire": 1, "spawn/nofile": 1, "spawn/sigpipe": 1,
 	"spawn": 2, "cgroupfs": 2, "systemd": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2, "events": 2,
 	"logs":    2,

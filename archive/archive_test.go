@@ -19,6 +19,7 @@ import (
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
+	"github.com/tare-engine/tare/layer/deflate"
 	"github.com/tare-engine/tare/layer/unzstd"
 )
 
@@ -28,7 +29,7 @@ func newStore(t testing.TB) *image.Store {
 		t.Skip("needs root: owners are set")
 	}
 	s := image.Open(filepath.Join(t.TempDir(), "data"))
-	s.Zstd = unzstd.New
+	s.Zstd, s.Gzip = unzstd.New, deflate.New
 	return s
 }
 

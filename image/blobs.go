@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sys/unix"
 
 	"github.com/tare-engine/tare/fault"
@@ -173,6 +172,9 @@ func (in *Ingest) knownBlobs(keys []string) (map[string]Descriptor, error) {
 // packLayer packs and compresses the tree at dir. Packing it again gives the
 // same stream, which the diff id proves.
 func (in *Ingest) packLayer(ctx context.Context, dir string, spec LayerSpec) (*Layer, error) {
+	if in.s.Gzip == nil {
+		return nil, fault.New(fault.Unsupported, "compress layer: not in this program")
+	}
 	want := spec.DiffID
 	l, err := in.Layer(spec)
 	if err != nil {
@@ -184,11 +186,9 @@ func (in *Ingest) packLayer(ctx context.Context, dir string, spec LayerSpec) (*L
 	}
 	defer func() { _ = tree.Close() }() // read only
 	sum := sha256.New()
-	z, err := gzip.NewWriterLevel(l, gzip.DefaultCompression)
-	if err == nil {
-		err = layer.Pack(ctx, int(tree.Fd()), io.MultiWriter(z, sum), layer.PackOptions{Whiteouts: true, UserXattr: in.s.UserXattr})
-		err = errors.Join(err, z.Close())
-	}
+	z := in.s.Gzip(l)
+	err = layer.Pack(ctx, int(tree.Fd()), io.MultiWriter(z, sum), layer.PackOptions{Whiteouts: true, UserXattr: in.s.UserXattr})
+	err = errors.Join(err, z.Close())
 	if err == nil && hexSum(sum) != want {
 		err = fault.New(fault.Conflict, "its files have changed")
 	}

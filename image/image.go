@@ -57,6 +57,9 @@ type Store struct {
 	// Zstd decompresses; the hot programs do not carry it (layer/unzstd).
 	// With nil, such layers are refused.
 	Zstd layer.Decoder
+	// Gzip compresses layers that have no blob yet; the hot programs do not
+	// carry it (layer/deflate). With nil, they cannot be given away.
+	Gzip layer.Encoder
 	// UserXattr is for a store of a user namespace: see layer.Options.
 	UserXattr bool
 

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tare-engine/tare/fault"
+	"github.com/tare-engine/tare/layer/deflate"
 	"github.com/tare-engine/tare/layer/unzstd"
 )
 
@@ -150,7 +151,7 @@ func TestIngest(t *testing.T) {
 	for name, pack := range map[string]func(testing.TB, []byte) []byte{"gzip": zip, "zstd": zipZstd, "plain": plainBlob} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
-			s.Zstd = unzstd.New
+			s.Zstd, s.Gzip = unzstd.New, deflate.New
 			p := makePulled(t, pack, big, small, small, small)
 			m, n, err := p.pull(context.Background(), s, "x", "y:1", "y@"+digestOf(p.manifest))
 			if err != nil {

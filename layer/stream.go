@@ -45,6 +45,9 @@ func Detect(head []byte) Compression {
 	return Plain
 }
 
+// Encoder compresses what is written; Close ends the stream.
+type Encoder func(io.Writer) io.WriteCloser
+
 // Decoder decompresses a stream. Close frees what it holds, not r.
 type Decoder func(r io.Reader) (io.ReadCloser, error)
 

@@ -3,7 +3,6 @@ package logs
 import (
 	"bytes"
 	"io"
-	"net/url"
 	"os"
 	"time"
 
@@ -54,7 +53,24 @@ func detailsText(attrs []Attr) string {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, url.QueryEscape(a.Key)+"="+url.QueryEscape(a.Value)...)
+		b = append(b, escape(a.Key)+"="+escape(a.Value)...)
+	}
+	return string(b)
+}
+
+// escape is url.QueryEscape, without the rest of net/url.
+func escape(s string) string {
+	const hex = "0123456789ABCDEF"
+	b := make([]byte, 0, len(s)+8)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~':
+			b = append(b, c)
+		case c == ' ':
+			b = append(b, '+')
+		default:
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		}
 	}
 	return string(b)
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tare-engine/tare/image"
+	"github.com/tare-engine/tare/layer/deflate"
 	"github.com/tare-engine/tare/layer/unzstd"
 	"github.com/tare-engine/tare/reference"
 )
@@ -48,7 +49,7 @@ func pullHere(name, root, space string) error {
 		return err
 	}
 	s := image.Open(root)
-	s.Zstd = unzstd.New
+	s.Zstd, s.Gzip = unzstd.New, deflate.New
 	_, err = newClient().Pull(context.Background(), s, ref, PullOptions{})
 	if space != "" {
 		var st unix.Statfs_t
@@ -98,7 +99,7 @@ func TestKilled(t *testing.T) {
 
 	root := t.TempDir()
 	s := image.Open(root)
-	s.Zstd = unzstd.New
+	s.Zstd, s.Gzip = unzstd.New, deflate.New
 	rounds := 12
 	if testing.Short() {
 		rounds = 4

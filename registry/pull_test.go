@@ -18,6 +18,7 @@ import (
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
+	"github.com/tare-engine/tare/layer/deflate"
 	"github.com/tare-engine/tare/layer/unzstd"
 	"github.com/tare-engine/tare/reference"
 )
@@ -128,7 +129,7 @@ func newStore(t testing.TB) *image.Store {
 	t.Helper()
 	needRoot(t) // layers have owners
 	s := image.Open(filepath.Join(t.TempDir(), "root"))
-	s.Zstd = unzstd.New
+	s.Zstd, s.Gzip = unzstd.New, deflate.New
 	return s
 }
 

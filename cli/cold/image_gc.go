@@ -10,6 +10,7 @@ import (
 	"github.com/tare-engine/tare/engine"
 	"github.com/tare-engine/tare/image"
 	"github.com/tare-engine/tare/image/conf"
+	"github.com/tare-engine/tare/layer/deflate"
 	"github.com/tare-engine/tare/layer/unzstd"
 )
 
@@ -25,7 +26,7 @@ func imageStore(app *cli.App) (*engine.Engine, *image.Store, conf.Config, error)
 		return nil, nil, c, err
 	}
 	s := e.Images.Store()
-	s.Zstd, s.Limits = unzstd.New, c.Limits
+	s.Zstd, s.Gzip, s.Limits = unzstd.New, deflate.New, c.Limits
 	return e, s, c, nil
 }
 
