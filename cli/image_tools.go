@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tare-engine/tare/engine"
@@ -33,7 +31,7 @@ func historyCommand() Command {
 	return Command{
 		Name: "history", Aliases: []string{"image history"}, Args: "IMAGE", Short: "Show how an image was made",
 		Flags: historyFlags, MinArgs: 1, MaxArgs: 1, Complete: CompleteImages,
-		New: func() Action { return &historyAction{human: true} },
+		Cold: true,
 	}
 }
 
@@ -42,68 +40,6 @@ var historyFlags = []Flag{
 	{Name: "human", Short: 'H', Usage: "Sizes and dates for people", Default: "true"},
 	{Name: "no-trunc", Usage: "Do not shorten the output"},
 	{Name: "quiet", Short: 'q', Usage: "Show IDs only"},
-}
-
-type historyAction struct {
-	format             string
-	human, full, quiet bool
-}
-
-func (h *historyAction) Set(flag, v string) error {
-	switch flag {
-	case "format":
-		h.format = v
-	case "human":
-		return SetBool(&h.human, v)
-	case "no-trunc":
-		return SetBool(&h.full, v)
-	case "quiet":
-		return SetBool(&h.quiet, v)
-	}
-	return nil
-}
-
-// maxCreatedBy is how much of a step's command a table shows.
-const maxCreatedBy = 45
-
-func (h *historyAction) Run(ctx context.Context, app *App, args []string) (int, error) {
-	e, err := app.Engine()
-	if err != nil {
-		return 0, err
-	}
-	list, err := e.Images.History(ctx, args[0])
-	if err != nil {
-		return 0, err
-	}
-	rows := make([][]Cell, len(list))
-	for i := range list {
-		rows[i] = h.row(&list[i], time.Now())
-	}
-	if h.quiet {
-		app.Print(ids(rows))
-		return 0, nil
-	}
-	text, err := app.Render(h.format, []string{"IMAGE", "ID", "CREATED", "CreatedSince", "CREATED BY", "CreatedBy", "SIZE", "Size", "COMMENT", "Comment"}, rows)
-	if err != nil {
-		return 0, err
-	}
-	app.Print(text)
-	return 0, nil
-}
-
-func (h *historyAction) row(i *engine.HistoryItem, now time.Time) []Cell {
-	id, by, since, bytes := i.ID, strings.ReplaceAll(i.CreatedBy, "\t", " "), "N/A", Size(i.Size)
-	at := i.Created.Format(time.RFC3339)
-	if !h.full {
-		id, by = shortImageID(id), Clip(by, maxCreatedBy)
-	}
-	if !i.Created.IsZero() && i.Created.Unix() != 0 {
-		since = ago(i.Created, now)
-	}
-	if !h.human {
-		since, bytes = at, strconv.FormatInt(i.Size, 10)
-	}
-	return []Cell{{"Comment", i.Comment}, {"CreatedAt", at}, {"CreatedBy", by}, {"CreatedSince", since}, {"ID", id}, {"Size", bytes}}
 }
 
 func imagePruneCommand() Command {
@@ -206,43 +142,15 @@ func imageMountCommand() Command {
 	return Command{
 		Name: "image mount", Args: "[IMAGE...]", Short: "Mount images read-only and print where, or list those that are mounted",
 		MaxArgs: -1, Complete: CompleteImages,
-		New: func() Action { return imageMountAction{} },
+		Cold: true,
 	}
-}
-
-type imageMountAction struct{}
-
-func (imageMountAction) Set(string, string) error { return nil }
-
-func (imageMountAction) Run(ctx context.Context, app *App, args []string) (int, error) {
-	e, err := app.Engine()
-	if err != nil {
-		return 0, err
-	}
-	if len(args) > 0 {
-		return EachArg(app, "image mount", args, func(arg string) error {
-			path, err := e.Images.Mount(ctx, arg)
-			if err == nil {
-				app.Print(path + "\n")
-			}
-			return err
-		})
-	}
-	list, err := e.Images.Mounted(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, m := range list {
-		app.Print(shortImageID(m.ID) + " " + m.Path + "\n")
-	}
-	return 0, nil
 }
 
 func imageUnmountCommand() Command {
 	return Command{
 		Name: "image unmount", Aliases: []string{"image umount"}, Args: "IMAGE [IMAGE...]", Short: "Unmount images",
 		Flags: imageUnmountFlags, MinArgs: 1, MaxArgs: -1, Complete: CompleteImages,
-		New: func() Action { return &imageUnmountAction{} },
+		Cold: true,
 	}
 }
 
@@ -250,30 +158,12 @@ var imageUnmountFlags = []Flag{
 	{Name: "force", Short: 'f', Usage: "Also while files of it are in use"},
 }
 
-type imageUnmountAction struct{ force bool }
-
-func (u *imageUnmountAction) Set(_, v string) error { return SetBool(&u.force, v) }
-
-func (u *imageUnmountAction) Run(ctx context.Context, app *App, args []string) (int, error) {
-	e, err := app.Engine()
-	if err != nil {
-		return 0, err
-	}
-	return EachArg(app, "image unmount", args, func(arg string) error {
-		id, err := e.Images.Unmount(ctx, arg, u.force)
-		if err == nil {
-			app.Print(id + "\n")
-		}
-		return err
-	})
-}
-
 func commitCommand() Command {
 	return Command{
 		Name: "commit", Aliases: []string{"container commit"}, Args: "CONTAINER [NAME[:TAG]]", Short: "Make an image of a container",
 		Example: "tare commit -m 'with curl' -c 'CMD [\"bash\"]' web team/web:2",
 		Flags:   commitFlags, MinArgs: 1, MaxArgs: 2, Complete: CompleteContainers,
-		New: func() Action { return &commitAction{o: engine.CommitOptions{Pause: true}} },
+		Cold: true,
 	}
 }
 
@@ -283,41 +173,4 @@ var commitFlags = []Flag{
 	{Name: "message", Short: 'm', Value: "string", Usage: "Comment for the image's history"},
 	{Name: "no-pause", Usage: "Do not freeze the container meanwhile"},
 	{Name: "pause", Short: 'p', Usage: "Freeze the container while its files are read", Default: "true"},
-}
-
-type commitAction struct{ o engine.CommitOptions }
-
-func (c *commitAction) Set(flag, v string) error {
-	switch flag {
-	case "author":
-		c.o.Author = v
-	case "change":
-		c.o.Changes = append(c.o.Changes, v)
-	case "message":
-		c.o.Message = v
-	case "no-pause":
-		var no bool
-		err := SetBool(&no, v)
-		c.o.Pause = !no
-		return err
-	case "pause":
-		return SetBool(&c.o.Pause, v)
-	}
-	return nil
-}
-
-func (c *commitAction) Run(ctx context.Context, app *App, args []string) (int, error) {
-	if len(args) == 2 {
-		c.o.Name = args[1]
-	}
-	e, err := app.Engine()
-	if err != nil {
-		return 0, err
-	}
-	id, err := e.Containers.Commit(ctx, args[0], &c.o)
-	if err != nil {
-		return 0, Within(args[0], err)
-	}
-	app.Print(id + "\n")
-	return 0, nil
 }

@@ -90,7 +90,7 @@ func (a *imagesAction) render(app *App, list []engine.ImageSummary, now time.Tim
 		rows[i] = imageRow(&list[i], a.full, now)
 	}
 	if a.quiet {
-		return ids(rows), nil
+		return IDs(rows), nil
 	}
 	columns := []string{"REPOSITORY", "Repository", "TAG", "Tag"}
 	if a.digests {
@@ -108,7 +108,7 @@ func imageRow(i *engine.ImageSummary, full bool, now time.Time) []Cell {
 	}
 	since := "N/A"
 	if !i.Created.IsZero() && i.Created.Unix() != 0 {
-		since = ago(i.Created, now)
+		since = Ago(i.Created, now)
 	}
 	return []Cell{
 		{"Containers", strconv.Itoa(i.Containers)},

@@ -42,18 +42,19 @@ func printTree(app *App, e *engine.Engine, list []engine.ImageSummary) error {
 				mark, used = "✔", "✔"
 			}
 			disk, content = disk+m.Size, content+c
-			rows = append(rows, []string{branch + m.Platform, shortImageID(m.ID), Size(m.Size), Size(c), mark})
+			rows = append(rows, []string{branch + m.Platform, ShortImageID(m.ID), Size(m.Size), Size(c), mark})
 		}
 		if strings.HasPrefix(key, "sha256:") {
 			key = "<none>"
 		}
-		lines = append(append(lines, []string{key, shortImageID(list[members[0]].ID), Size(disk), Size(content), used}), rows...)
+		lines = append(append(lines, []string{key, ShortImageID(list[members[0]].ID), Size(disk), Size(content), used}), rows...)
 	}
 	app.Print(Lines(lines, true))
 	return nil
 }
 
-func shortImageID(id string) string {
+// ShortImageID is what tables show of an image ID.
+func ShortImageID(id string) string {
 	id = strings.TrimPrefix(id, "sha256:")
 	return id[:min(shortLen, len(id))]
 }

@@ -115,7 +115,8 @@ func shortID(id string, full bool) string {
 	return id[:min(shortLen, len(id))]
 }
 
-func ids(rows [][]Cell) string {
+// IDs is a line for the ID of each row.
+func IDs(rows [][]Cell) string {
 	var b strings.Builder
 	for _, r := range rows {
 		b.WriteString(value(r, "ID") + "\n")
@@ -156,7 +157,7 @@ func containerRow(c *engine.ContainerSummary, full bool, now time.Time) []Cell {
 		{"Names", c.Name},
 		{"Networks", strings.Join(c.Networks, ",")},
 		{"Ports", portList(c.Ports)},
-		{"RunningFor", ago(c.Created, now)},
+		{"RunningFor", Ago(c.Created, now)},
 		{"Size", containerSize(c)},
 		{"State", string(c.Status)},
 		{"Status", containerStatus(c, now)},
@@ -206,7 +207,7 @@ func containerStatus(c *engine.ContainerSummary, now time.Time) string {
 		if c.Finished.IsZero() {
 			return word // nobody saw when
 		}
-		return word + " " + ago(c.Finished, now)
+		return word + " " + Ago(c.Finished, now)
 	case engine.StatusRemoving:
 		return "Removal In Progress"
 	case engine.StatusDead:

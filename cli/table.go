@@ -202,8 +202,8 @@ func quoteJSON(s string) string {
 	return string(b)
 }
 
-// ago is how Docker says how long ago something was.
-func ago(t, now time.Time) string { return duration(now.Sub(t)) + " ago" }
+// Ago is how Docker says how long ago something was.
+func Ago(t, now time.Time) string { return duration(now.Sub(t)) + " ago" }
 
 // duration is Docker's rough duration: "3 minutes", "About an hour".
 func duration(d time.Duration) string {

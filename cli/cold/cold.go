@@ -24,6 +24,14 @@ func Action(command string) cli.Action {
 		return &completion{command: command}
 	case "man":
 		return man{}
+	case "history":
+		return &history{human: true}
+	case "commit":
+		return &commit{o: engine.CommitOptions{Pause: true}}
+	case "image mount":
+		return imageMount{}
+	case "image unmount":
+		return &imageUnmount{}
 	case "image gc":
 		return &imageGC{}
 	case "system check":
