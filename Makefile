@@ -9,7 +9,12 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 
 # The programs that exist; all of them are static and start without cgo.
 PROGRAMS  := $(notdir $(patsubst %/,%,$(wildcard cmd/*/)))
-GOBUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w"
+BIN       ?= bin
+# Without inlining where a start spends no time: tare stays below six megabytes
+# (deps_test.go), a twentieth of it.
+module    := github.com/tare-engine/tare
+small     := $(foreach p,cli engine image logs layer snapshot state events cgroup cgroupfs systemd spec,-gcflags=$(module)/$(p)=-l)
+GOBUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" $(small)
 
 # Tools, pinned; go run builds them once and caches them.
 GOTESTSUM := $(GO) run gotest.tools/gotestsum@v1.13.0
@@ -26,8 +31,8 @@ help: ## list the targets
 
 .PHONY: build
 build: ## put tare and its companions into bin/
-	@mkdir -p bin
-	@set -e; for p in $(PROGRAMS); do echo "build bin/$$p"; $(GOBUILD) -o bin/$$p ./cmd/$$p; done
+	@mkdir -p "$(BIN)"
+	@set -e; for p in $(PROGRAMS); do echo "build $(BIN)/$$p"; $(GOBUILD) -o "$(BIN)/$$p" ./cmd/$$p; done
 
 .PHONY: install
 install: build ## install below PREFIX (default /usr/local; DESTDIR is honoured)

@@ -20,7 +20,7 @@ var layers = map[string]int{
 	"fault": 0, "fsatomic": 0, "jsonappend": 0, "jsonread": 0, "inflate": 0,
 	"plan": 1, "seccomp": 1, "capability": 1, "cgroup": 1, "spec": 1, "reference": 1, "layer": 1,
 	"layer/unzstd": 1, "layer/deflate": 1, // in the cold program only
-	"pidfd":        0, "monitor/wire": 1, "spawn/nofile": 1, "spawn/sigpipe": 1,
+	"pidfd": 0, "monitor/wire": 1, "spawn/nofile": 1, "spawn/sigpipe": 1,
 	"spawn": 2, "cgroupfs": 2, "systemd": 2, "host": 2, "state": 2, "image": 2, "snapshot": 2, "events": 2,
 	"logs":    2,
 	"archive": 3, "runtime": 3, "monitor": 3, "monitor/keeper": 3, "registry": 3, // stand on other mechanisms
@@ -92,13 +92,11 @@ func TestHotDependencies(t *testing.T) {
 
 func buildProgram(t *testing.T, name string) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), name)
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "./cmd/"+name)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	dir := t.TempDir() // built as it is for the users
+	if out, err := exec.Command("make", "build", "PROGRAMS="+name, "BIN="+dir).CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	return bin
+	return filepath.Join(dir, name)
 }
 
 // TestStartBudget holds the hot programs to 6 MB, and their

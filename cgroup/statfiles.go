@@ -136,7 +136,7 @@ func (s *Stats) Finish() {
 	case s.IO.Devices == nil: // pressure alone: the controller is not enabled here
 		s.IO = nil
 	default:
-		slices.SortFunc(s.IO.Devices, func(a, b DeviceIO) int {
+		slices.SortStableFunc(s.IO.Devices, func(a, b DeviceIO) int {
 			return cmp.Or(cmp.Compare(a.Major, b.Major), cmp.Compare(a.Minor, b.Minor))
 		})
 	}

@@ -88,7 +88,7 @@ type bootItem struct {
 // bootOrder returns the wanted items, each behind those that it requires. A
 // circle is an error that names one of its members; the others are in order.
 func bootOrder(list []bootItem) ([]bootItem, error) {
-	slices.SortFunc(list, func(a, b bootItem) int {
+	slices.SortStableFunc(list, func(a, b bootItem) int {
 		switch {
 		case a.id < b.id:
 			return -1

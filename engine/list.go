@@ -88,7 +88,7 @@ func (e *Engine) entries() ([]entry, error) {
 			list = append(list, entry{e: e, images: images, record: r, summary: summary(r, st)})
 		}
 	}
-	slices.SortFunc(list, func(a, b entry) int {
+	slices.SortStableFunc(list, func(a, b entry) int {
 		if c := b.summary.Created.Compare(a.summary.Created); c != 0 {
 			return c
 		}

@@ -44,7 +44,7 @@ func ports(c *ContainerConfig, exposed []string) []Port {
 			list = append(list, Port{PrivatePort: number, Type: proto})
 		}
 	}
-	slices.SortFunc(list, func(a, b Port) int {
+	slices.SortStableFunc(list, func(a, b Port) int {
 		return cmp.Or(cmp.Compare(a.PrivatePort, b.PrivatePort), cmp.Compare(a.IP, b.IP), cmp.Compare(a.PublicPort, b.PublicPort), cmp.Compare(a.Type, b.Type))
 	})
 	return list

@@ -55,7 +55,7 @@ func Resolve(driver string, options map[string]string, ct *Container) (Config, e
 	if c.Driver == None || c.Driver == Journald {
 		c.MaxSize, c.MaxFile = 0, 0
 	}
-	slices.SortFunc(c.Attrs, func(a, b Attr) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(c.Attrs, func(a, b Attr) int { return strings.Compare(a.Key, b.Key) })
 	return c, nil
 }
 

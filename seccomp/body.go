@@ -49,7 +49,7 @@ func (c *compiler) body(chain uint16, wide bool) target {
 				r.n++
 			}
 		}
-		slices.SortFunc(r.conds[:r.n], func(x, y cond) int { return cmp.Compare(x.arg, y.arg) })
+		slices.SortStableFunc(r.conds[:r.n], func(x, y cond) int { return cmp.Compare(x.arg, y.arg) })
 		rules = append(rules, r)
 		mixed = mixed || r.action != rules[0].action
 	}

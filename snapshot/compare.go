@@ -18,7 +18,7 @@ func Compare(before, now int) ([]Change, error) {
 	if err := c.dir(before, now, "", 0); err != nil {
 		return nil, fmt.Errorf("compare: %w", err)
 	}
-	slices.SortFunc(c.list, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortStableFunc(c.list, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
 	return c.list, nil
 }
 

@@ -73,7 +73,7 @@ func DiffLayer(upper string, lower []string, f Features, skip []string) ([]Chang
 	if err := d.dir(top, dirs, "", 0); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(d.list, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortStableFunc(d.list, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
 	return d.list, nil
 }
 
