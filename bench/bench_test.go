@@ -29,7 +29,7 @@ func TestEngines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows := rowsOf(all); strings.Join(rows, " ") != "container sandbox process" {
+	if rows := rowsOf(all); strings.Join(rows, " ") != "container oci lifecycle exec sandbox process" {
 		t.Errorf("rows %v", rows)
 	}
 	if _, err := parseEngines("a | b"); err == nil {
