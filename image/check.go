@@ -78,6 +78,17 @@ type checker struct {
 	lost      []string          // ids of images that cannot be helped
 }
 
+// aside reports whether an error says nothing of the store, but of this
+// process or this version: that must not cost an image.
+func aside(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Unavailable, fault.Unsupported, fault.Denied:
+		return true
+	case fault.Internal, fault.NotFound, fault.Invalid, fault.Conflict, fault.Exists:
+	}
+	return false
+}
+
 func (c *checker) problem(object, format string, args ...any) *Problem {
 	c.report.Problems = append(c.report.Problems, Problem{Object: object, Text: fmt.Sprintf(format, args...)})
 	return &c.report.Problems[len(c.report.Problems)-1]
@@ -113,6 +124,9 @@ func (c *checker) readRecords() error {
 			m, err := c.s.readRecord(p)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
+			}
+			if aside(err) {
+				return err
 			}
 			wrong := ""
 			switch {
@@ -194,6 +208,9 @@ func (c *checker) image(m *Image, checked map[string]bool) error {
 		}
 	}
 	details, err := c.s.Details(m)
+	if aside(err) {
+		return err
+	}
 	if err == nil && len(details.DiffIDs) != len(m.Layers) {
 		err = fault.New(fault.Invalid, "it has %d layers, its config %d", len(m.Layers), len(details.DiffIDs))
 	}

@@ -29,6 +29,9 @@ func (c *checker) layer(l *layerCheck, i int, diff string) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
+	if aside(why) {
+		return why
+	}
 	p := c.problem("layer "+key, "%v", why)
 	c.badLayers[key] = true
 	if !c.o.Repair || l.blobs[i] == "" || c.badBlobs[l.blobs[i]] {
@@ -39,6 +42,9 @@ func (c *checker) layer(l *layerCheck, i int, diff string) error {
 		return nil
 	}
 	if err := c.remake(l, i, diff); err != nil {
+		if aside(err) {
+			return err
+		}
 		p.Text += "; making it again: " + err.Error()
 		return nil
 	}
