@@ -89,19 +89,27 @@ type logWriter struct {
 
 func (e *Engine) watchWriter(id string) *logWriter {
 	w := &logWriter{e: e, id: id}
-	if r, _, err := e.load(id); err == nil && r.Monitor.Look() != state.Gone {
-		if fd, err := unix.PidfdOpen(r.Monitor.Pid, 0); err == nil {
+	r, _, err := e.load(id)
+	if err != nil {
+		return w
+	}
+	for _, p := range []state.Proc{r.Monitor, r.Proc} {
+		if p.Look() == state.Gone {
+			continue
+		}
+		if fd, err := unix.PidfdOpen(p.Pid, 0); err == nil {
 			w.wake = append(w.wake, fd)
 		}
 	}
 	return w
 }
 
-// lives tells whether more output may come: the keeper is there, or waits to
-// start the container again. One that was removed writes no more.
+// lives tells whether more output may come: the container runs, whatever has
+// become of its keeper, or the keeper has not seen to its end yet, or waits to
+// start it again. One that was removed writes no more.
 func (w *logWriter) lives() bool {
 	r, st, err := w.e.load(w.id)
-	return err == nil && st != state.Removing && r.Monitor.Look() != state.Gone
+	return err == nil && (st.Running() || st != state.Removing && r.Monitor.Look() != state.Gone)
 }
 
 func (w *logWriter) close() {

@@ -42,9 +42,17 @@ func Identify(pid int) (Proc, error) {
 }
 
 type procStat struct {
-	state byte
-	flags uint64
-	start uint64
+	state   byte
+	flags   uint64
+	threads uint64
+	start   uint64
+}
+
+// ended tells whether all of the process has. A first thread that is a zombie
+// beside others has ended by itself, or another thread is executing a program:
+// every starter is seen so for a moment when it becomes the keeper.
+func (st *procStat) ended() bool {
+	return st.state == 'X' || st.state == 'Z' && st.threads <= 1
 }
 
 // neverExeced is PF_FORKNOEXEC of linux/sched.h: forked, and has not executed
@@ -86,6 +94,8 @@ func parseStat(b []byte) (procStat, error) {
 			st.state = b[0]
 		case 9:
 			st.flags, err = strconv.ParseUint(string(b[:end]), 10, 64)
+		case 20:
+			st.threads, err = strconv.ParseUint(string(b[:end]), 10, 64)
 		case 22:
 			st.start, err = strconv.ParseUint(string(b[:end]), 10, 64)
 		}
@@ -117,7 +127,7 @@ func (p Proc) Look() Life {
 	}
 	st, err := readStat(p.Pid)
 	switch {
-	case err != nil || st.start != p.Start || st.state == 'Z' || st.state == 'X':
+	case err != nil || st.start != p.Start || st.ended():
 		return Gone
 	case st.flags&neverExeced != 0:
 		return Waiting

@@ -12,7 +12,7 @@ func TestParseStat(t *testing.T) {
 			name += ")"
 		}
 		st, err := parseStat([]byte("12 " + name + " " + rest))
-		if err != nil || st != (procStat{'S', 4194368, 345678}) {
+		if err != nil || st.state != 'S' || st.flags != 4194368 || st.start != 345678 {
 			t.Errorf("%q: %+v, %v", name, st, err)
 		}
 	}
