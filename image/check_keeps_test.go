@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,5 +58,29 @@ func TestRepairKeeps(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestGCTaggedMeanwhile: an image that gets a name between the plan of a
+// collection and its end stays.
+func TestGCTaggedMeanwhile(t *testing.T) {
+	s := newStore(t)
+	m := mustPull(t, s, makePulled(t, plainBlob, archive(t, "./", "a=x")))
+	list, err := s.candidates(Nobody())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := PlanGC(list, GCPolicy{Dangling: time.Second}, time.Now().Add(time.Hour))
+	if len(plan) != 1 {
+		t.Fatalf("plan %v", plan)
+	}
+	if _, err := s.Tag(m.ID, "kept"); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := s.removeVictims(plan, Nobody); err != nil || len(done) > 0 {
+		t.Errorf("removed %v, %v", done, err)
+	}
+	if _, err := s.Resolve("kept", Platform{}); err != nil {
+		t.Error(err)
 	}
 }

@@ -254,7 +254,7 @@ func (s *Store) removeVictims(plan []GCVictim, users Users) (done []GCVictim, er
 		v := &plan[i]
 		p := s.root + "/images/" + strings.TrimPrefix(v.ID, "sha256:")
 		var st unix.Stat_t
-		if unix.Lstat(p, &st) != nil || time.Unix(st.Mtim.Unix()).After(v.used) || len(inUse(v.ID)) > 0 {
+		if unix.Lstat(p, &st) != nil || time.Unix(st.Mtim.Unix()).After(v.used) || len(inUse(v.ID)) > 0 || v.renamed(named) {
 			continue
 		}
 		if err = s.removeRecords(v.ID, named); err == nil {
@@ -265,6 +265,11 @@ func (s *Store) removeVictims(plan []GCVictim, users Users) (done []GCVictim, er
 	trash, derr := s.detach()
 	lease.Release()
 	return done, emptyTrash(trash, cmp.Or(err, derr))
+}
+
+// renamed reports whether an image has a name that the plan did not know.
+func (v *GCVictim) renamed(named []Image) bool {
+	return slices.ContainsFunc(named, func(n Image) bool { return n.ID == v.ID && !slices.Contains(v.Names, n.Familiar()) })
 }
 
 // removeRecords removes all names of an image, and the image.
