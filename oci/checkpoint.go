@@ -119,6 +119,11 @@ func (a *App) checkpoint(c *container, o *criuFlags) error {
 	if err == nil && werr != nil && !o.preDump {
 		err = fmt.Errorf("criu: %w", werr)
 	}
+	if err == nil && !o.leaveRunning && !o.preDump { // as runc and crun: the id is free for a restore
+		if derr := a.destroy(c); derr != nil {
+			a.log.warn(derr.Error())
+		}
+	}
 	return criuReason(err, work.Name(), "dump.log")
 }
 
