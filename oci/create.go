@@ -134,6 +134,7 @@ func (a *App) make(id string, o *createFlags, split bool) (*made, error) {
 		return nil, err
 	}
 	rec := record(id, b)
+	rec.Systemd = cfg.Systemd != nil
 	if tareruntime.SharesMounts(b.spec) {
 		if rec.HostMount, err = tareruntime.MountID(b.rootfs); err != nil {
 			return nil, err

@@ -35,7 +35,7 @@ func TestStates(t *testing.T) {
 		}},
 		{"created", []string{"create", "--bundle", dir, "x"}, map[string]string{
 			"state x": "", "resume x": "container x is created", "create --bundle " + dir + " x": "container with given ID already exists",
-			"ps x": "", "update --pids-limit 20 x": "", "kill x 0": "", "kill x 65": "invalid signal", "exec x true": "",
+			"ps x": "", "update --pids-limit 20 x": "", "--systemd-cgroup update --pids-limit 20 x": "", "kill x 0": "", "kill x 65": "invalid signal", "exec x true": "",
 		}},
 		{"paused", []string{"pause", "x"}, map[string]string{"start x": "cannot start a container that is paused"}},
 		{"created", []string{"resume", "x"}, nil},

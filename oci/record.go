@@ -54,6 +54,7 @@ type Record struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Program     string            `json:"program"`
 	Cgroup      string            `json:"cgroup"`              // absolute in each hierarchy; "" without one
+	Systemd     bool              `json:"systemd,omitempty"`   // it is a unit of systemd's
 	OwnPIDNS    bool              `json:"ownPIDNS"`            // the container ends with its first process
 	HostMount   uint64            `json:"hostMount,omitempty"` // the mount below the root, which delete comes down to
 	Hooks       bool              `json:"hooks,omitempty"`     // the bundle's configuration has some, or an RDT class
@@ -90,6 +91,8 @@ func readRecord(r *jsonread.Reader, v *Record) {
 			v.Program = r.String()
 		case "cgroup":
 			v.Cgroup = r.String()
+		case "systemd":
+			v.Systemd = r.Bool()
 		case "ownPIDNS":
 			v.OwnPIDNS = r.Bool()
 		case "hooks":

@@ -21,6 +21,9 @@ func appendRecord(b []byte, v *Record) []byte {
 	}
 	b = jsonappend.String(append(b, `,"program":`...), v.Program)
 	b = jsonappend.String(append(b, `,"cgroup":`...), v.Cgroup)
+	if v.Systemd {
+		b = strconv.AppendBool(append(b, `,"systemd":`...), v.Systemd)
+	}
 	b = strconv.AppendBool(append(b, `,"ownPIDNS":`...), v.OwnPIDNS)
 	if v.HostMount != 0 {
 		b = strconv.AppendUint(append(b, `,"hostMount":`...), v.HostMount, 10)

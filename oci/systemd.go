@@ -53,7 +53,7 @@ func (a *App) scopeOf(id string, s *specs.Spec, user bool) (*tareruntime.Systemd
 // updateGroup writes new limits, to systemd's unit too where that owns the
 // group.
 func (a *App) updateGroup(r *Record, l cgroup.Layout, g *cgroupfs.Group, set *cgroup.Set, res *specs.LinuxResources, user bool) error {
-	if !a.systemd {
+	if !r.Systemd { // Podman's update does not say so
 		return g.Update(set)
 	}
 	socket, err := a.systemdSocket(user)
