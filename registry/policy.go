@@ -102,6 +102,13 @@ func parsePolicy(data []byte, file string, read func(string) ([]byte, error)) ([
 }
 
 func (r *Rule) check(read func(string) ([]byte, error)) error {
+	// One that starts no name, as "debian" or "registry.example/", would let
+	// every image pass.
+	if below := r.Prefix + "/x/y"; r.Prefix != "" {
+		if ref, err := reference.Parse(below); err != nil || ref.Name() != below {
+			return fault.New(fault.Invalid, "prefix is a domain, or the start of a whole name such as docker.io/library/debian")
+		}
+	}
 	switch r.Require {
 	case RequireNone, RequireReject:
 	case RequireDigest:

@@ -274,3 +274,20 @@ func TestLoadPolicy(t *testing.T) {
 		t.Error("a file that is named and missing is no error")
 	}
 }
+
+// TestPolicyPrefix: a prefix that starts no image's name is refused, rather
+// than never heard.
+func TestPolicyPrefix(t *testing.T) {
+	for prefix, good := range map[string]bool{
+		"docker.io": true, "docker.io/library": true, "docker.io/library/debian": true, "localhost:5000": true, "localhost": true,
+		"registry.example:443/a/b": true, "127.0.0.1:5000/a": true,
+		"debian": false, "library/debian": false, "registry.example/": false, "registry.example/a/": false, "*.example": false,
+		"registry.example/a:1": false, "Registry.example/A": false, "https://registry.example": false, " docker.io": false,
+		"index.docker.io/library": false, "registry.example/a@sha256:" + strings.Repeat("0", 64): false,
+	} {
+		_, err := parsePolicy([]byte("[[rule]]\nprefix = \""+prefix+"\"\nrequire = \"reject\"\n"), "f", os.ReadFile)
+		if (err == nil) != good || err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%q: %v", prefix, err)
+		}
+	}
+}
