@@ -207,6 +207,7 @@ func (a *App) execProcess(from *specs.Process, args []string, o *execFlags) (*sp
 		if _, err := readJSON(a, o.process, p, readProcess); err != nil {
 			return nil, err
 		}
+		confine(p, from)
 		return p, checkProcess(p)
 	}
 	p := *from
@@ -254,6 +255,23 @@ func (a *App) execProcess(from *specs.Process, args []string, o *execFlags) (*sp
 		p.User.AdditionalGids = append(p.User.AdditionalGids, gid)
 	}
 	return &p, checkProcess(&p)
+}
+
+// confine gives a process of a file what it leaves out of the container's
+// own bounds, as runc and crun do: without a label it would have the caller's.
+func confine(p, from *specs.Process) {
+	if p.ApparmorProfile == "" {
+		p.ApparmorProfile = from.ApparmorProfile
+	}
+	if p.SelinuxLabel == "" {
+		p.SelinuxLabel = from.SelinuxLabel
+	}
+	if p.Capabilities == nil {
+		p.Capabilities = from.Capabilities
+	}
+	if len(p.Rlimits) == 0 {
+		p.Rlimits = from.Rlimits
+	}
 }
 
 func parseID(what, s string) (uint32, error) {

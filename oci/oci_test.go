@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -377,6 +378,33 @@ func TestExec(t *testing.T) {
 	}
 	if out := r.ok("exec", "-t", "x", "tty"); strings.TrimSpace(out) != "/dev/pts/0" {
 		t.Errorf("-t: %q", out)
+	}
+}
+
+// TestExecProcessFile: a process that says nothing of its bounds has the
+// container's.
+func TestExecProcessFile(t *testing.T) {
+	container := &specs.Process{
+		ApparmorProfile: "box", SelinuxLabel: "box_t", Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NPROC", Hard: 1, Soft: 1}},
+		Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}},
+	}
+	file := t.TempDir() + "/process.json"
+	for _, tt := range []struct{ given, want specs.Process }{
+		{specs.Process{}, *container},
+		{
+			specs.Process{ApparmorProfile: "own", SelinuxLabel: "own_t", Capabilities: &specs.LinuxCapabilities{}, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}}},
+			specs.Process{ApparmorProfile: "own", SelinuxLabel: "own_t", Capabilities: &specs.LinuxCapabilities{}, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}}},
+		},
+	} {
+		for _, p := range []*specs.Process{&tt.given, &tt.want} {
+			p.Args, p.Cwd = []string{"true"}, "/"
+		}
+		writeJSON(t, file, &tt.given)
+		got, err := New().execProcess(container, nil, &execFlags{process: file})
+		must(t, err)
+		if d := cmp.Diff(&tt.want, got); d != "" {
+			t.Error(d)
+		}
 	}
 }
 
