@@ -93,6 +93,7 @@ func (k *keeper) serve(c *client, events int16) {
 	}
 	if events&unix.POLLOUT != 0 && c.owes {
 		k.send(c)
+		k.settle()
 	}
 	if events&(unix.POLLIN|unix.POLLHUP|unix.POLLERR) == 0 {
 		return
