@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
@@ -142,6 +143,16 @@ type Found struct {
 	Automated   bool   `json:"is_automated"`
 }
 
+// shown leaves out of what a registry says what would speak to the terminal.
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
+}
+
 // maxCatalog bounds how many names of a catalog are looked at.
 const maxCatalog = 100_000
 
@@ -194,7 +205,12 @@ func (k *conn) searchV1(ctx context.Context, term string, limit int) ([]Found, e
 	if err := json.Unmarshal(data, &page); err != nil {
 		return nil, fault.New(fault.Invalid, "the answer is no list: %w", err)
 	}
-	return page.Results[:min(len(page.Results), limit)], nil
+	page.Results = page.Results[:min(len(page.Results), limit)]
+	for i := range page.Results {
+		r := &page.Results[i]
+		r.Name, r.Description = shown(r.Name), shown(r.Description)
+	}
+	return page.Results, nil
 }
 
 func (k *conn) catalog(ctx context.Context, term string, limit int) ([]Found, error) {
@@ -224,7 +240,7 @@ func (k *conn) catalog(ctx context.Context, term string, limit int) ([]Found, er
 		}
 		for _, name := range page.Repositories {
 			if strings.Contains(name, term) {
-				found = append(found, Found{Name: name})
+				found = append(found, Found{Name: shown(name)})
 			}
 			if len(found) == limit {
 				return found, nil

@@ -184,3 +184,16 @@ func TestManifestLimits(t *testing.T) {
 		t.Errorf("tags: %v", err)
 	}
 }
+
+// TestNothingForTheTerminal: what a registry has found is shown as text.
+func TestNothingForTheTerminal(t *testing.T) {
+	f := newFake(t)
+	f.set(func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		_, _ = io.WriteString(w, `{"results":[{"name":"a\u001b[2Jb","description":"c\u009b31m\nd"}]}`)
+		return true
+	})
+	found, err := newClient().Search(context.Background(), f.Host, "a", 10)
+	if err != nil || len(found) != 1 || found[0].Name != "a [2Jb" || found[0].Description != "c 31m d" {
+		t.Errorf("got %+v, %v", found, err)
+	}
+}
