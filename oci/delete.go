@@ -137,7 +137,9 @@ func (a *App) kill(c *container) error {
 // destroy removes a container: its processes, its cgroup, its record.
 func (a *App) destroy(c *container) error {
 	timeout := endTimeout
-	if c.lives() {
+	// Nothing of a pid namespace outlives its first process.
+	own := c.lives() && (!c.rec.OwnPIDNS || c.rec.proc().Look() != state.Gone)
+	if own {
 		if err := a.kill(c); err != nil {
 			return err
 		}
@@ -152,7 +154,7 @@ func (a *App) destroy(c *container) error {
 			err = g.Remove(timeout)
 		}
 		if err != nil && fault.KindOf(err) != fault.NotFound {
-			if c.lives() {
+			if own {
 				return err
 			}
 			a.log.warn(err.Error())

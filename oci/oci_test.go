@@ -229,6 +229,20 @@ func TestInitKilled(t *testing.T) {
 	}
 }
 
+// TestSharedCgroup: to delete a container that has ended harms none that has
+// got its cgroup.
+func TestSharedCgroup(t *testing.T) {
+	r := newRig(t)
+	dir := r.bundle([]string{"sleep", "1000"})
+	r.ok("run", "-d", "-b", dir, "x")
+	r.ok("kill", "x", "KILL")
+	r.waitStopped("x")
+	r.ok("run", "-d", "-b", dir, "y")
+	r.ok("delete", "x")
+	r.wantStatus("y", "running")
+	r.ok("delete", "-f", "y")
+}
+
 // TestStartErrors: what a start finds out, as the same errors that a run has.
 func TestStartErrors(t *testing.T) {
 	r := newRig(t)
