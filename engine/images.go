@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tare-engine/tare/fault"
 	"github.com/tare-engine/tare/image"
@@ -74,8 +77,13 @@ func (e *Engine) imageUsers() (map[string][]string, error) {
 	users := make(map[string][]string)
 	for _, id := range ids {
 		r, err := e.state.Get(id)
-		if err != nil {
+		var no unix.Errno
+		switch kind := fault.KindOf(err); {
+		case err == nil:
+		case kind == fault.NotFound, kind == fault.Internal && !errors.As(err, &no):
 			continue // gone, or damaged: it cannot start again
+		default: // of a newer tare, or not to be read just now: it may start
+			return nil, err
 		}
 		users[r.ImageID] = append(users[r.ImageID], r.Name)
 	}
