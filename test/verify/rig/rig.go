@@ -20,6 +20,7 @@ import (
 
 	"github.com/tare-engine/tare/cgroup"
 	"github.com/tare-engine/tare/cgroupfs"
+	"github.com/tare-engine/tare/fsatomic"
 	"golang.org/x/sys/unix"
 )
 
@@ -82,7 +83,7 @@ func setAside() error {
 	defer os.RemoveAll(dir)
 	for _, f := range []string{"subuid", "subgid"} {
 		own := dir + "/" + f
-		if err := os.WriteFile(own, []byte("tare:100000:65536\n"), 0o644); err != nil {
+		if err := fsatomic.CreateFile(own, []byte("tare:100000:65536\n"), 0o644); err != nil {
 			return err
 		}
 		if err := unix.Mount(own, "/etc/"+f, "", unix.MS_BIND, ""); err != nil { //nolint:forbidigo // in a namespace of its own
