@@ -13,8 +13,9 @@ BIN       ?= bin
 # Without inlining where a start spends no time: tare stays below six megabytes
 # (deps_test.go), a twentieth of it.
 module    := github.com/tare-engine/tare
-small     := $(foreach p,cli engine image logs layer snapshot state events cgroup cgroupfs systemd spec,-gcflags=$(module)/$(p)=-l)
-GOBUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" $(small)
+small     := $(addprefix $(module)/,cli engine image logs layer snapshot state events cgroup cgroupfs systemd spec \
+	monitor monitor/wire fsatomic host rootless reference) archive/tar encoding/csv encoding/json
+GOBUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" $(foreach p,$(small),-gcflags=$(p)=-l)
 
 # Tools, pinned; go run builds them once and caches them.
 GOTESTSUM := $(GO) run gotest.tools/gotestsum@v1.13.0

@@ -17,7 +17,7 @@ func rmCommand() Command {
 
 var rmFlags = []Flag{
 	{Name: "force", Short: 'f', Usage: "Kill a container that runs"},
-	{Name: "volumes", Short: 'v', Usage: "Remove anonymous volumes too (there are none yet)"},
+	{Name: "volumes", Short: 'v', Usage: "Remove its anonymous volumes too"},
 }
 
 type rmAction struct{ force, volumes bool }
@@ -35,7 +35,7 @@ func (r *rmAction) Run(ctx context.Context, app *App, args []string) (int, error
 		return 0, err
 	}
 	return parallelArgs(app, "rm", args, func(arg string) error {
-		_, err := e.Containers.Remove(ctx, arg, r.force)
+		_, err := e.Containers.Remove(ctx, arg, r.force, r.volumes)
 		if r.force && fault.KindOf(err) == fault.NotFound {
 			app.Warn("rm: " + arg + ": " + err.Error())
 			return errSaid // as docker rm -f: it is gone, and that was wanted

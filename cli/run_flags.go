@@ -98,5 +98,6 @@ var runFlags = []Flag{
 	{Name: "userns", Value: "string", Usage: "User namespace: host, private or ns:PATH", Default: "host", Words: []string{"host", "private"}},
 	{Name: "uts", Value: "string", Usage: "UTS namespace: private, host or ns:PATH", Default: "private", Words: []string{"private", "host"}},
 	{Name: "volume", Short: 'v', Value: "list", Usage: "Mount a directory or file of the host (source:target[:options])"},
+	{Name: "volumes-from", Value: "list", Usage: "Mount the volumes of other containers (container[:ro])"},
 	{Name: "workdir", Short: 'w', Value: "string", Usage: "Working directory in the container"},
 }

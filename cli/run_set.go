@@ -225,6 +225,8 @@ func (r *runAction) setMore(flag, v string) (err error) {
 	case "volume":
 		v, err = absoluteBind(v)
 		h.Binds = append(h.Binds, v)
+	case "volumes-from":
+		h.VolumesFrom = append(h.VolumesFrom, v)
 	case "workdir":
 		c.WorkingDir = v
 	default:

@@ -25,6 +25,9 @@ type ComposeInput struct {
 	RootPath string // absolute host path of the prepared root
 	FilesDir string // absolute host path where Composed.Files will be written
 
+	VolumesDir  string        // absolute host path of the container's anonymous volumes
+	VolumesFrom []specs.Mount // of the containers that --volumes-from names
+
 	// Passwd and Group are /etc/passwd and /etc/group of the container's root,
 	// nil where there are none.
 	Passwd, Group []byte
@@ -83,6 +86,7 @@ type Composed struct {
 	Spec     *specs.Spec
 	Files    []File   // to be written below FilesDir before the start, 0644
 	Dirs     []string // absolute host directories to be made, 0755, if absent
+	volumes  []anonymousVolume
 	Warnings []string // one line each
 }
 
@@ -172,12 +176,10 @@ func checkSupported(c *ContainerConfig, f *Facts) error {
 	}{
 		{len(h.PortBindings) > 0 || h.PublishAllPorts, "published ports"},
 		{len(h.Links) > 0, "links"},
-		{len(h.VolumesFrom) > 0, "volumes of another container"},
 		{h.VolumeDriver != "" && h.VolumeDriver != "local", "volume drivers"},
 		{len(h.StorageOpt) > 0, "storage options"},
 		{h.Runtime != "", "other runtimes"},
 		{len(c.NetworkingConfig.EndpointsConfig) > 0, "networks"},
-		{len(c.Volumes) > 0, "anonymous volumes"},
 	} {
 		if n.asked {
 			return fault.New(fault.Unsupported, "%s are not supported yet", n.what)
@@ -297,11 +299,26 @@ func sysctls(h *HostConfig, m *modes) []spec.Option {
 
 func mountOptions(in *ComposeInput, out *Composed, m *modes, hostname string) ([]spec.Option, error) {
 	h := &in.Config.HostConfig
-	set, err := userMounts(h)
+	set, err := userMounts(in.Config, in.VolumesDir)
 	if err != nil {
 		return nil, err
 	}
-	out.Dirs = set.dirs
+	for _, m := range in.VolumesFrom {
+		if !slices.ContainsFunc(set.mounts, func(u specs.Mount) bool { return u.Destination == m.Destination }) {
+			set.mounts = append(set.mounts, m)
+		}
+	}
+	if in.Image != nil {
+		for _, p := range slices.Sorted(slices.Values(in.Image.Volumes)) {
+			if slices.ContainsFunc(set.mounts, func(u specs.Mount) bool { return u.Destination == path.Clean(p) }) {
+				continue
+			}
+			if err := set.anonymous(p, false); err != nil {
+				return nil, err
+			}
+		}
+	}
+	out.Dirs, out.volumes = set.dirs, set.own
 	files, fileMounts, err := networkFiles(in, hostname, m.net.host)
 	if err != nil {
 		return nil, err

@@ -93,7 +93,6 @@ func TestComposeErrors(t *testing.T) {
 		}},
 		{"includes invalid characters for a local volume name", fault.Invalid, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.Binds = []string{"a/b:/c"} }},
 		{"named volumes are not supported yet", fault.Unsupported, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.Binds = []string{"data:/c"} }},
-		{"anonymous volumes are not supported yet", fault.Unsupported, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.Binds = []string{"/c"} }},
 		{"invalid mode: bogus", fault.Invalid, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.Binds = []string{"/a:/c:bogus"} }},
 		{"mount path must be absolute", fault.Invalid, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.Binds = []string{"/a:c"} }},
 		{"destination can't be '/'", fault.Invalid, func(_ *ComposeInput, _ *ContainerConfig, h *HostConfig) { h.Binds = []string{"/a:/x/.."} }},

@@ -16,13 +16,17 @@ import (
 type mountSet struct {
 	mounts []specs.Mount
 	dirs   []string // host directories to be made if absent
-	shared bool     // some mount wants to propagate to the host
-	slave  bool     // some mount wants to receive from the host
+	own    []anonymousVolume
+	below  string // where the anonymous ones lie
+	shared bool   // some mount wants to propagate to the host
+	slave  bool   // some mount wants to receive from the host
 }
 
-// userMounts reads -v, --mount and --tmpfs.
-func userMounts(h *HostConfig) (*mountSet, error) {
-	s := &mountSet{}
+// userMounts reads -v, --mount and --tmpfs. Anonymous volumes lie below the
+// directory volumes.
+func userMounts(c *ContainerConfig, volumes string) (*mountSet, error) {
+	h := &c.HostConfig
+	s := &mountSet{below: volumes}
 	for _, b := range h.Binds {
 		if err := s.bindString(b); err != nil {
 			return nil, err
@@ -30,6 +34,11 @@ func userMounts(h *HostConfig) (*mountSet, error) {
 	}
 	for i := range h.Mounts {
 		if err := s.mount(&h.Mounts[i]); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(c.Volumes)) {
+		if err := s.anonymous(p, false); err != nil {
 			return nil, err
 		}
 	}
@@ -62,6 +71,22 @@ func (s *mountSet) add(m specs.Mount) error {
 	return nil
 }
 
+// anonymous adds a volume that the container has of its own.
+func (s *mountSet) anonymous(target string, readonly bool) error {
+	target = path.Clean(target)
+	name := volumeName(target)
+	if len(name) > 200 { // it names a file
+		return fault.New(fault.Invalid, "volume %s: the path is too long", target)
+	}
+	b := bind{recursive: true, readonly: readonly}
+	m, err := b.mount(s, s.below+"/"+name, target)
+	if err != nil {
+		return err
+	}
+	s.own = append(s.own, anonymousVolume{m.Source, target})
+	return s.add(m)
+}
+
 // bindString reads source:target[:options].
 func (s *mountSet) bindString(text string) error {
 	parts := strings.Split(text, ":")
@@ -69,7 +94,7 @@ func (s *mountSet) bindString(text string) error {
 		return fault.New(fault.Invalid, "invalid volume specification: %q", text)
 	}
 	if len(parts) == 1 {
-		return fault.WithHint(fault.New(fault.Unsupported, "volume %s: anonymous volumes are not supported yet", text), "name a host directory: /path:"+text)
+		return s.anonymous(text, false)
 	}
 	source, target := parts[0], parts[1]
 	if !path.IsAbs(source) {
@@ -204,7 +229,7 @@ func (s *mountSet) bindMount(m *Mount) error {
 	case m.Source == "" && m.Type == MountBind:
 		return fault.New(fault.Invalid, "invalid mount config for type %q: field Source must not be empty", m.Type)
 	case m.Source == "":
-		return fault.WithHint(fault.New(fault.Unsupported, "mount %s: anonymous volumes are not supported yet", m.Target), "use type=bind with an absolute host path")
+		return s.anonymous(m.Target, m.ReadOnly)
 	case !path.IsAbs(m.Source) && m.Type == MountBind:
 		return fault.New(fault.Invalid, "invalid mount config for type %q: invalid mount path: '%s' mount path must be absolute", m.Type, m.Source)
 	case !path.IsAbs(m.Source):

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/tare-engine/tare/cgroupfs"
@@ -30,7 +31,17 @@ func summary(r *state.Record, st state.Status) ContainerSummary {
 
 // Remove removes a container by name, ID or unique ID prefix and returns its
 // full ID. A running one is a Conflict unless force is set.
-func (cs *Containers) Remove(ctx context.Context, ref string, force bool) (string, error) {
+//
+// With volumes its anonymous volumes go too; those of --rm always do.
+func (cs *Containers) Remove(ctx context.Context, ref string, force, volumes bool) (string, error) {
+	id, err := cs.remove(ctx, ref, force)
+	if err == nil && volumes {
+		err = os.RemoveAll(cs.e.volumesDir(id))
+	}
+	return id, err
+}
+
+func (cs *Containers) remove(ctx context.Context, ref string, force bool) (string, error) {
 	e := cs.e
 	id, err := e.state.Find(ref)
 	if err != nil {
@@ -144,6 +155,11 @@ func (e *Engine) discard(id, name string, remove bool) error {
 	if err := errors.Join(e.state.RemoveExecs(id), logs.Remove(e.logDir(id)), e.state.Delete(id, name, remove)); err != nil {
 		return err
 	}
+	if remove {
+		if err := os.RemoveAll(e.volumesDir(id)); err != nil {
+			return err
+		}
+	}
 	return e.state.RemoveLive(id)
 }
 
@@ -213,7 +229,11 @@ func (e *Engine) recoverUnrecorded(p *state.Pending) error {
 	if p.Name == "" {
 		p.Name = e.state.NameOf(p.ID)
 	}
-	return errors.Join(e.removeGroup(p.Cgroup), e.discard(p.ID, p.Name, p.Remove), e.snapshots.Sweep(p.ID))
+	err := errors.Join(e.removeGroup(p.Cgroup), e.discard(p.ID, p.Name, p.Remove), e.snapshots.Sweep(p.ID))
+	if err == nil && !p.Removal { // nobody has seen what was in them
+		err = os.RemoveAll(e.volumesDir(p.ID))
+	}
+	return err
 }
 
 // recoverKept makes a container whose start was cut off what it was before.

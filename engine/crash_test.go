@@ -129,10 +129,10 @@ func removeRunning(t *testing.T, e *Engine) {
 	if len(list) != 1 || list[0].Status != StatusRunning || list[0].Name != "web" {
 		t.Fatalf("after the start: listed as %+v, want one that runs", list)
 	}
-	if _, err := e.Containers.Remove(context.Background(), "web", false); err == nil {
+	if _, err := e.Containers.Remove(context.Background(), "web", false, false); err == nil {
 		t.Fatal("a running container was removed without force")
 	}
-	if _, err := e.Containers.Remove(context.Background(), "web", true); err != nil {
+	if _, err := e.Containers.Remove(context.Background(), "web", true, false); err != nil {
 		t.Fatal(err)
 	}
 }

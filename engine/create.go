@@ -86,6 +86,10 @@ func (e *Engine) draft(ctx context.Context, id string, c *ContainerConfig) (*dra
 	if c.HostConfig.NetworkMode == "host" {
 		in.Resolv, in.Hosts = readSmall(os.Open("/etc/resolv.conf")), readSmall(os.Open("/etc/hosts"))
 	}
+	in.VolumesDir = e.volumesDir(id)
+	if in.VolumesFrom, err = e.volumesFrom(c, 0); err != nil {
+		return nil, err
+	}
 	if d.composed, err = Compose(in); err != nil {
 		return nil, err
 	}
@@ -126,7 +130,8 @@ func (e *Engine) runtimeFacts() tareruntime.Facts { return tareruntime.FactsOf(&
 // that are made with the container.
 func (d *draft) isDir(source string) (bool, error) {
 	fi, err := os.Stat(source)
-	if err != nil && slices.Contains(d.composed.Dirs, source) {
+	if err != nil && (slices.Contains(d.composed.Dirs, source) ||
+		slices.ContainsFunc(d.composed.volumes, func(v anonymousVolume) bool { return v.path == source })) {
 		return true, nil
 	}
 	if err != nil {
@@ -245,7 +250,7 @@ func (e *Engine) make(d *draft) error {
 			return err
 		}
 	}
-	return nil
+	return e.makeVolumes(context.Background(), d)
 }
 
 // hostID is the host's number for an ID of the container, whose user namespace

@@ -59,7 +59,7 @@ func TestCommit(t *testing.T) {
 	if _, err := e.Images.Remove(ctx, "bb", false); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "container c1 uses it") {
 		t.Errorf("remove the container's image: %v", err)
 	}
-	if _, err := e.Containers.Remove(ctx, "c1", false); err != nil {
+	if _, err := e.Containers.Remove(ctx, "c1", false, false); err != nil {
 		t.Error(err)
 	}
 	assertEmpty(t, e)

@@ -26,6 +26,7 @@ func mountPoints(c *ContainerConfig) []MountPoint {
 	for _, b := range c.HostConfig.Binds {
 		parts := strings.SplitN(b, ":", 3)
 		if len(parts) < 2 {
+			list = append(list, MountPoint{Type: MountVolume, Name: volumeName(b), Destination: path.Clean(b), Driver: "local", RW: true})
 			continue
 		}
 		m := MountPoint{Type: MountBind, Source: path.Clean(parts[0]), Destination: path.Clean(parts[1]), RW: true, Propagation: "rprivate"}
@@ -56,6 +57,9 @@ func mountPoints(c *ContainerConfig) []MountPoint {
 			}
 		case MountVolume:
 			m.Name, m.Source, m.Driver = r.Source, "", "local"
+			if m.Name == "" {
+				m.Name = volumeName(m.Destination)
+			}
 		}
 		list = append(list, m)
 	}

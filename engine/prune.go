@@ -53,7 +53,7 @@ func (cs *Containers) Prune(ctx context.Context, o PruneOptions) (Pruned, error)
 		}
 		size, err := cs.e.snapshots.Usage(c.ID)
 		if err == nil {
-			_, err = cs.Remove(ctx, c.ID, false)
+			_, err = cs.Remove(ctx, c.ID, false, false)
 		}
 		switch {
 		case fault.KindOf(err) == fault.Conflict || fault.KindOf(err) == fault.NotFound:

@@ -56,11 +56,11 @@ func TestDamagedRecord(t *testing.T) {
 	if err != nil || len(list) != 2 {
 		t.Fatalf("listed %+v, %v", list, err)
 	}
-	if _, err := e.Containers.Remove(t.Context(), id[:12], false); err == nil {
+	if _, err := e.Containers.Remove(t.Context(), id[:12], false, false); err == nil {
 		t.Error("removed without force")
 	}
 	for _, ref := range []string{id[:12], "web"} {
-		if _, err := e.Containers.Remove(t.Context(), ref, true); err != nil {
+		if _, err := e.Containers.Remove(t.Context(), ref, true, false); err != nil {
 			t.Error(err)
 		}
 	}
@@ -92,7 +92,7 @@ func TestEndedUnseen(t *testing.T) {
 			t.Errorf("started %v: listed %+v, %v", started, list, err)
 		}
 		if started {
-			if _, err := e.Containers.Remove(t.Context(), id, false); err != nil {
+			if _, err := e.Containers.Remove(t.Context(), id, false, false); err != nil {
 				t.Error(err)
 			}
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -178,7 +179,7 @@ func (r *run) undo() {
 	if r.again {
 		err = r.restore()
 	} else {
-		err = r.e.discard(r.d.id, c.Name, c.HostConfig.AutoRemove)
+		err = errors.Join(r.e.discard(r.d.id, c.Name, c.HostConfig.AutoRemove), os.RemoveAll(r.e.volumesDir(r.d.id)))
 	}
 	if err != nil {
 		r.pending.Leave()

@@ -49,7 +49,7 @@ func (cs *Containers) Update(_ context.Context, ref string, o *UpdateOptions) (w
 		if err := checkSupported(c, facts); err != nil {
 			return err
 		}
-		if _, err := userMounts(&c.HostConfig); err != nil {
+		if _, err := userMounts(c, "/"); err != nil {
 			return err
 		}
 		_, warnings, err = resources(&ComposeInput{ID: r.ID, Config: c, Facts: facts, Devices: hostDevices})
