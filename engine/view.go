@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -76,7 +77,7 @@ func (e *Engine) view(ctx context.Context, id string) (*view, error) {
 // the first is a zombie without a root: that passes.
 func openRoot(p spawn.Process) (int, error) {
 	fd, err := -1, error(unix.ENOENT)
-	for tries := 0; err == unix.ENOENT && tries < 1000 && !p.Ended(); tries++ {
+	for tries := 0; errors.Is(err, unix.ENOENT) && tries < 1000 && !p.Ended(); tries++ {
 		if tries > 0 {
 			_, _ = unix.Poll(nil, 1) // nothing tells of its end
 		}

@@ -84,7 +84,7 @@ func (e *Engine) fillVolume(ctx context.Context, d *draft, target string, to int
 			Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 		})
 		switch {
-		case err == unix.ENOENT || err == unix.ENOTDIR:
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		case err != nil:
 			return err
 		default:
