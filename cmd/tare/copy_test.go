@@ -33,7 +33,7 @@ func TestCopyRace(t *testing.T) {
 		}
 	}
 	climb := strings.Repeat("../", 30) + victim
-	script := "mkdir -p /w/d && echo theirs >/w/d/f && ln -s " + victim + " /w/abs && ln -s " + climb + " /w/rel && echo ready && exec sleep 1000"
+	script := "mkdir -p /w/d && echo theirs >/w/d/f && ln -s " + victim + " /w/abs && ln -s " + climb + " /w/rel && echo ready && sleep 1000" // no exec: a zombie first thread has no root
 	c := r.Start(t, "run", "--rm", "tare/base", "sh", "-c", script)
 
 	w, err := unix.Open(fmt.Sprintf("/proc/%d/root/w", c.Init()), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
