@@ -41,6 +41,9 @@ func (e *Engine) dial(id string, want byte) (*monitor.Client, error) {
 			c := monitor.NewClient(fd)
 			if err := c.Send(wire.Hello, wire.Version, want); err != nil {
 				c.Close()
+				if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+					err = monitor.ErrLost // it was just going
+				}
 				return nil, err
 			}
 			return c, nil

@@ -296,7 +296,11 @@ func (cs *Containers) Wait(ctx context.Context, ref string) (int, error) {
 		if err == nil {
 			return end.Code, nil
 		}
-		if !errors.Is(err, monitor.ErrLost) {
+		if errors.Is(err, monitor.ErrLost) {
+			continue
+		}
+		// Its keeper may have gone between the look and the call.
+		if _, now, lerr := e.load(id); lerr != nil || now == st {
 			return 0, err
 		}
 	}
