@@ -75,6 +75,7 @@ func run(n, warm int, only, file, bin string) error {
 		return err
 	}
 	w := &world{dir: work, bin: bin, vars: map[string]string{"work": work, "bin": bin, "image": "tare-bench"}}
+	w.bare = only == "start" || only == "process"
 	defer w.cleanUp()
 	if err := w.prepare(); err != nil {
 		return err
@@ -92,6 +93,9 @@ func run(n, warm int, only, file, bin string) error {
 		}
 		w.measure(some, n, warm)
 		fmt.Print(report(row, n, some))
+		if row == "start" {
+			fmt.Print(differences(some))
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tare-engine/tare/seccomp"
+	"github.com/tare-engine/tare/internal/spec/seccomp"
 )
 
 // report is the table of one row, the fastest first.
@@ -18,7 +19,7 @@ func report(row string, n int, engines []*engine) string {
 	own := engines[0]
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n### %s\n\n%d runs each, interleaved in random order.\n\n", row, n)
-	fmt.Fprintf(&b, "| program | median ms | p99 ms | CPU ms | peak RSS MiB | %s takes |\n|---|---:|---:|---:|---:|---:|\n", own.name)
+	fmt.Fprintf(&b, "| program | median ms | p99 ms | CPU ms | page faults | peak RSS MiB | %s takes |\n|---|---:|---:|---:|---:|---:|---:|\n", own.name)
 	sorted := slices.Clone(engines)
 	slices.SortStableFunc(sorted, func(a, b *engine) int {
 		switch {
@@ -33,42 +34,64 @@ func report(row string, n int, engines []*engine) string {
 	})
 	for _, e := range sorted {
 		if e.missing != "" || len(e.samples) == 0 {
-			fmt.Fprintf(&b, "| %s | – | – | – | – | %s |\n", e.name, e.missing)
+			fmt.Fprintf(&b, "| %s | – | – | – | – | – | %s |\n", e.name, e.missing)
 			continue
 		}
 		ratio := ""
 		if e != own && own.missing == "" && len(own.samples) > 0 {
 			ratio = fmt.Sprintf("%.3f ×", float64(median(walls(own)))/float64(median(walls(e))))
 		}
-		var cpu []time.Duration
 		var rss int64
 		for _, s := range e.samples {
-			cpu = append(cpu, s.cpu)
 			rss = max(rss, s.rss)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.1f | %s |\n", e.name,
-			ms(median(walls(e))), ms(quantile(walls(e), 0.99)), ms(median(cpu)), float64(rss)/1024, ratio)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %.1f | %s |\n", e.name,
+			ms(median(walls(e))), ms(quantile(walls(e), 0.99)), ms(median(cpus(e))), median(faults(e)), float64(rss)/1024, ratio)
+	}
+	return b.String()
+}
+
+// differences is the table of what the engines cost more than the first one.
+func differences(engines []*engine) string {
+	own := engines[0]
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| more than %s | median ms | CPU ms | page faults |\n|---|---:|---:|---:|\n", own.name)
+	for _, e := range engines[1:] {
+		if len(e.samples) > 0 && len(own.samples) > 0 {
+			fmt.Fprintf(&b, "| %s | %+.2f | %+.2f | %+d |\n", e.name,
+				float64((median(walls(e))-median(walls(own))).Microseconds())/1000,
+				float64((median(cpus(e))-median(cpus(own))).Microseconds())/1000, median(faults(e))-median(faults(own)))
+		}
 	}
 	return b.String()
 }
 
 func walls(e *engine) []time.Duration {
-	out := make([]time.Duration, len(e.samples))
+	return column(e, func(s sample) time.Duration { return s.wall })
+}
+
+func cpus(e *engine) []time.Duration { return column(e, func(s sample) time.Duration { return s.cpu }) }
+
+func faults(e *engine) []int64 { return column(e, func(s sample) int64 { return s.faults }) }
+
+func column[T any](e *engine, of func(sample) T) []T {
+	out := make([]T, len(e.samples))
 	for i, s := range e.samples {
-		out[i] = s.wall
+		out[i] = of(s)
 	}
 	return out
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d.Microseconds())/1000) }
 
-func median(d []time.Duration) time.Duration { return quantile(d, 0.5) }
+func median[T cmp.Ordered](d []T) T { return quantile(d, 0.5) }
 
 // quantile is by nearest rank: with 50 values the 99th percentile is the
 // largest.
-func quantile(d []time.Duration, q float64) time.Duration {
+func quantile[T cmp.Ordered](d []T, q float64) T {
 	if len(d) == 0 {
-		return 0
+		var none T
+		return none
 	}
 	s := slices.Clone(d)
 	slices.Sort(s)

@@ -15,6 +15,7 @@ import (
 type sample struct {
 	wall, cpu time.Duration
 	rss       int64 // KiB, of the largest process
+	faults    int64 // of pages, of all processes
 }
 
 // once runs an engine by the launcher of launch.c.txt.
@@ -44,7 +45,7 @@ func (w *world) once(e *engine, round int) (sample, error) {
 	var s sample
 	var wall, cpu int64
 	var code int
-	if _, err := fmt.Sscan(string(line), &wall, &cpu, &s.rss, &code); err != nil {
+	if _, err := fmt.Sscan(string(line), &wall, &cpu, &s.rss, &s.faults, &code); err != nil {
 		return s, fmt.Errorf("the launcher said %q", line)
 	}
 	s.wall, s.cpu = time.Duration(wall), time.Duration(cpu)*time.Microsecond

@@ -14,14 +14,15 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"github.com/tare-engine/tare/capability"
-	"github.com/tare-engine/tare/seccomp"
-	"github.com/tare-engine/tare/spec"
+	"github.com/tare-engine/tare/internal/spec/capability"
+	"github.com/tare-engine/tare/internal/spec/oci"
+	"github.com/tare-engine/tare/internal/spec/seccomp"
 )
 
 // world is what the engines need: a root directory, a bundle, images.
 type world struct {
 	dir, bin string
+	bare     bool // no container is made, and no other engine asked
 	vars     map[string]string
 	unready  map[string]string // engine → why it cannot run
 	foreign  []string          // podman's cgroups that were there before
@@ -37,6 +38,9 @@ func (w *world) expand(s string, round int) string {
 
 func (w *world) prepare() error {
 	w.unready = map[string]string{}
+	if w.bare {
+		return w.makePrograms()
+	}
 	w.foreign = podmanCgroups()
 	w.vars["bundle"] = filepath.Join(w.dir, "bundle")
 	w.vars["rootfs"] = filepath.Join(w.dir, "bundle", "rootfs")
@@ -126,12 +130,12 @@ func (w *world) makeBundle() error {
 
 func benchSpec(args []string, root, cgroup string) (*specs.Spec, error) {
 	caps := capability.Default().Names()
-	s, err := spec.Compose(spec.Default(nil),
-		spec.Root(root, false),
-		spec.Process(args, []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, "/", specs.User{}, false),
-		spec.Capabilities(caps),
-		spec.Hostname("bench", ""),
-		spec.CgroupsPath(cgroup),
+	s, err := oci.Compose(oci.Default(nil),
+		oci.Root(root, false),
+		oci.Process(args, []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, "/", specs.User{}, false),
+		oci.Capabilities(caps),
+		oci.Hostname("bench", ""),
+		oci.CgroupsPath(cgroup),
 	)
 	if err != nil {
 		return nil, err
@@ -194,6 +198,15 @@ func removeCgroup(dir string) {
 }
 
 func (w *world) cleanUp() {
+	if !w.bare {
+		w.cleanUpEngines()
+	}
+	if err := os.RemoveAll(w.dir); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+}
+
+func (w *world) cleanUpEngines() {
 	w.cleanUpOCI()
 	if _, err := exec.LookPath("podman"); err == nil {
 		for _, verb := range []string{"rm -af", "rmi -af"} {
@@ -209,8 +222,5 @@ func (w *world) cleanUp() {
 	}
 	if w.unready["docker"] == "" {
 		_ = exec.Command("docker", "rmi", w.vars["image"]).Run()
-	}
-	if err := os.RemoveAll(w.dir); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
 	}
 }

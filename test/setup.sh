@@ -13,6 +13,7 @@ gcc gcc
 docker-registry docker-registry
 skopeo skopeo
 podman podman
+strace strace
 /usr/include/seccomp.h libseccomp-dev
 /usr/include/stdlib.h libc6-dev
 "

@@ -47,7 +47,7 @@ type engine struct {
 func engines(bin string) []*engine {
 	return []*engine{
 		{
-			name: "tare", needs: bin + "/tare", helpers: []string{"tare-monitor"},
+			name: "tare", needs: bin + "/tare", helpers: []string{"tare-keeper"},
 			command: bin + "/tare --root $W/root --run-root $W/run", run: "--network none --cgroup-parent tare-bench-life",
 		},
 		{

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/interp"
 
-	"github.com/tare-engine/tare/spawn/nofile"
+	"github.com/tare-engine/tare/internal/linux/spawn/nofile"
 )
 
 // limitKind is one letter of ulimit; values are shown in units of unit.

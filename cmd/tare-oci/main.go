@@ -5,7 +5,7 @@ package main
 import (
 	"os"
 
-	"github.com/tare-engine/tare/oci"
+	"github.com/tare-engine/tare/internal/surface/runc"
 )
 
-func main() { os.Exit(oci.New().Main(os.Args[1:])) }
+func main() { os.Exit(runc.New().Main(os.Args[1:])) }

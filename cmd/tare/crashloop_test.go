@@ -130,7 +130,7 @@ func (l *crashLoop) kill(victim string, command int) {
 		pids = []int{command}
 	case "starter", "keeper":
 		for _, h := range l.r.Helpers() {
-			if strings.HasPrefix(h.Args, "tare-monitor") == (victim == "keeper") {
+			if strings.HasPrefix(h.Args, "tare-keeper") == (victim == "keeper") {
 				pids = append(pids, h.Pid)
 			}
 		}

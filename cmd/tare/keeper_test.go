@@ -1,7 +1,8 @@
 package main
 
 import (
-	"slices"
+	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func keepers(r *rig.Rig) []int {
 	var pids []int
 	for _, h := range r.Helpers() {
-		if strings.HasPrefix(h.Args, "tare-monitor ") {
+		if strings.HasPrefix(h.Args, "tare-keeper ") {
 			pids = append(pids, h.Pid)
 		}
 	}
@@ -44,10 +45,19 @@ func killKeeper(t *testing.T, r *rig.Rig) {
 		}
 		return len(k) == 1
 	})
-	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its end", func() bool { return !slices.Contains(keepers(r), pid) })
+	defer func() { _ = unix.Close(fd) }()
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	// Its command line is gone a moment before it is.
+	eventually(t, "its end", func() bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
+		return n == 1 && err == nil
+	})
 }
 
 func state(t *testing.T, r *rig.Rig, name string) string {
@@ -64,10 +74,10 @@ func keptRig(t *testing.T) *rig.Rig {
 }
 
 // counting is a container that writes numbers until it is told to end, with
-// code 7.
+// code 7; it does not hear SIGINT.
 func counting(t *testing.T, flags ...string) []string {
 	t.Helper()
-	args := busybox(t, "trap 'exit 7' TERM; i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done", flags...)
+	args := busybox(t, "trap '' INT; trap 'exit 7' TERM; i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done", flags...)
 	return append([]string{args[0], "-d", "--name", "web"}, args[1:]...)
 }
 
@@ -106,6 +116,7 @@ func TestKeeperKilledPaused(t *testing.T) {
 	t.Parallel()
 	r := keptRig(t)
 	r.Must(t, counting(t)...)
+	eventually(t, "its trap", func() bool { return r.Must(t, "logs", "web") != "" })
 	r.Must(t, "pause", "web")
 	killKeeper(t, r)
 	if got := state(t, r, "web"); got != "paused 0" {
@@ -127,7 +138,7 @@ func TestKeeperKilledAttached(t *testing.T) {
 	killKeeper(t, r)
 	eventually(t, "another keeper", func() bool { return len(keepers(r)) == 1 })
 	c.Signal(unix.SIGTERM)
-	if res := c.Wait(); res.Code != 7 || !strings.Contains(res.Err, "monitor was killed") {
+	if res := c.Wait(); res.Code != 7 || !strings.Contains(res.Err, "keeper was killed") {
 		t.Errorf("%+v", res)
 	}
 	r.Must(t, "rm", "web")
@@ -189,7 +200,7 @@ func TestBothKilled(t *testing.T) {
 	if got := state(t, r, "web"); got != "exited -1" {
 		t.Errorf("nobody saw the end: %s", got)
 	}
-	if got := r.Must(t, "inspect", "-f", "{{.State.Error}}", "web"); !strings.Contains(got, "the monitor was killed") {
+	if got := r.Must(t, "inspect", "-f", "{{.State.Error}}", "web"); !strings.Contains(got, "the keeper was killed") {
 		t.Errorf("and it says: %s", got)
 	}
 	r.Must(t, "start", "web")
@@ -284,4 +295,55 @@ func TestMany(t *testing.T) {
 		t.Errorf("%d of %d run", len(ids), n)
 	}
 	r.Must(t, append([]string{"rm", "-f"}, ids...)...)
+}
+
+// TestKeeperSettings: what a keeper is told stands in a file that only root
+// reads; its command line, which everybody may read, names the directory. A
+// keeper that follows has the same settings, but for what is its own.
+func TestKeeperSettings(t *testing.T) {
+	t.Parallel()
+	r := keptRig(t)
+	r.Must(t, counting(t, "--stop-timeout", "77", "--label", "a=secret\\\nof two lines", "--log-opt", "labels=a")...)
+	id := strings.TrimSpace(r.Must(t, "ps", "-q", "--no-trunc"))
+	dir := r.RunRoot + "/live/" + id
+	settings := func() string {
+		b, err := os.ReadFile(dir + "/settings")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	first := settings()
+	for _, want := range []string{"container.stop-timeout 77000000000\n", `container.log-attr a=secret\\\nof two lines` + "\n"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("%q is not in\n%s", want, first)
+		}
+	}
+	check := func() {
+		t.Helper()
+		var h []rig.Helper
+		// The starter answers before it becomes the keeper.
+		eventually(t, "one keeper", func() bool {
+			h = r.Helpers()
+			return len(h) == 1 && len(keepers(r)) == 1 && !strings.Contains(h[0].Args, "__keeper")
+		})
+		if f := strings.Fields(h[0].Args); len(f) != 2 || f[1] != dir {
+			t.Errorf("its command line: %q", h[0].Args)
+		}
+		if want := "keeper " + itoa(h[0].Pid) + "\n"; !strings.Contains(settings(), want) {
+			t.Errorf("want %q in\n%s", want, settings())
+		}
+	}
+	check()
+	if fi, err := os.Stat(dir + "/settings"); err != nil || fi.Mode() != 0o600 {
+		t.Errorf("%v, %v", fi.Mode(), err)
+	}
+	killKeeper(t, r)
+	r.Must(t, "ps")
+	check()
+	own := regexp.MustCompile(`(?m)^(keeper|container\.(child|pidfd|in|out|err|listen)) .*\n`)
+	if a, b := own.ReplaceAllString(first, ""), own.ReplaceAllString(settings(), ""); a != b {
+		t.Errorf("the next keeper's settings:\n%s\nthe first one's:\n%s", b, a)
+	}
+	r.Must(t, "rm", "-f", "web")
 }

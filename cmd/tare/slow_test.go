@@ -27,7 +27,7 @@ func TestSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.Close()
-	// Full: what the caller has not taken is in the monitor's hands now.
+	// Full: what the caller has not taken is in the keeper's hands now.
 	for full, last := 0, -1; full < 3; {
 		n, err := unix.IoctlGetInt(int(out.Fd()), unix.TIOCINQ)
 		if err != nil {

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tare-engine/tare/image"
+	"github.com/tare-engine/tare/internal/api"
+
+	"github.com/tare-engine/tare/internal/image/store"
 	"github.com/tare-engine/tare/test/verify/rig"
 )
 
@@ -39,7 +41,7 @@ func TestLayers(t *testing.T) {
 		}
 		layers = append(layers, layer(t, entries...))
 	}
-	_, err = image.Open(r.Root).AddImage(context.Background(), "many:70", image.Platform{}, image.Config{
+	_, err = store.Open(r.Root).AddImage(context.Background(), "many:70", store.Platform{}, api.ImageDefaults{
 		Env: []string{"PATH=/bin", "LAYERS=70"}, Entrypoint: []string{"sh", "-c"}, WorkingDir: "/own", User: "user",
 	}, layers...)
 	if err != nil {

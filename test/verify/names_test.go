@@ -15,7 +15,7 @@ import (
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	r := rig.Test(t)
-	out := lines(r.Must(t, "run", "--rm", "tare/base", "sh", "-c", "sleep 100 & ps aux"))
+	out := lines(r.Must(t, "run", "--rm", "tare/base", "sh", "-c", "sleep 100 & until ps aux | grep -q '[s]leep 100$'; do :; done; ps aux"))
 	var commands []string
 	for _, l := range out[1:] {
 		f := strings.Fields(l)
@@ -25,7 +25,7 @@ func TestProcesses(t *testing.T) {
 		}
 	}
 	slices.Sort(commands)
-	if len(commands) != 3 || commands[0] != "ps aux" || !strings.HasPrefix(commands[1], "sh -c ") {
+	if len(commands) != 3 || commands[2] != "sleep 100" || commands[0] != "ps aux" || !strings.HasPrefix(commands[1], "sh -c ") {
 		t.Errorf("ps sees %q, want the shell, its job and itself", commands)
 	}
 

@@ -13,9 +13,9 @@ import (
 	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/tare-engine/tare/capability"
-	"github.com/tare-engine/tare/internal/oracle"
-	"github.com/tare-engine/tare/seccomp"
+	"github.com/tare-engine/tare/internal/lib/oracle"
+	"github.com/tare-engine/tare/internal/spec/capability"
+	"github.com/tare-engine/tare/internal/spec/seccomp"
 	"github.com/tare-engine/tare/test/verify/rig"
 	"golang.org/x/sys/unix"
 )

@@ -82,9 +82,7 @@ func TestForcedDelete(t *testing.T) {
 	if o := b.runtime("delete", "--force", b.id); o.code != 0 {
 		t.Errorf("delete --force: %v", o)
 	}
-	if err := unix.Kill(pid, 0); err == nil {
-		t.Error("the process is still there")
-	}
+	gone(t, pid)
 	refused(t, b.runtime("state", b.id))
 }
 

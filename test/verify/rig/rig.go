@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tare-engine/tare/cgroup"
-	"github.com/tare-engine/tare/cgroupfs"
-	"github.com/tare-engine/tare/fsatomic"
+	"github.com/tare-engine/tare/internal/lib/fsatomic"
+	"github.com/tare-engine/tare/internal/linux/cgroupfs"
+	"github.com/tare-engine/tare/internal/spec/cgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -259,7 +259,7 @@ func (r *Rig) Left() []string {
 	var left []string
 	for _, dir := range []string{
 		r.Root + "/containers", r.Root + "/containers/.names", r.Root + "/overlay", r.Root + "/staging",
-		r.RunRoot + "/containers", r.RunRoot + "/live", r.RunRoot + "/execs", r.Root + "/logs",
+		r.RunRoot + "/containers", r.RunRoot + "/live", r.RunRoot + "/execs", r.RunRoot + "/sandboxes", r.Root + "/logs",
 	} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -319,7 +319,8 @@ func (r *Rig) Helpers() []Helper {
 			continue // ended
 		}
 		args := strings.ReplaceAll(string(b), "\x00", " ")
-		if !strings.Contains(args, r.RunRoot+" ") || !strings.HasPrefix(args, "tare-monitor ") && !strings.Contains(args, " __keep ") {
+		keeper := strings.HasPrefix(args, "tare-keeper "+r.RunRoot+"/")
+		if helper := strings.Contains(args, r.RunRoot+" ") && strings.Contains(args, " __keeper "); !keeper && !helper {
 			continue
 		}
 		pid, err := strconv.Atoi(strings.Split(d, "/")[2])

@@ -1,0 +1,67 @@
+package runc
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/tare-engine/tare/internal/lib/fsatomic"
+	"golang.org/x/sys/unix"
+)
+
+// maxPasswd bounds what is read of a container's passwd file.
+const maxPasswd = 1 << 20
+
+// homeOf finds a user's home; "/" if there is no such user.
+func homeOf(passwd string, uid uint32) string {
+	if f := entryOf(passwd, uint64(uid)); f != nil && f[5] != "" && strings.IndexByte(f[5], 0) < 0 {
+		return f[5]
+	}
+	return "/"
+}
+
+// ownerName is the name of a user of this machine, or #UID.
+func ownerName(uid int) string {
+	if f := entryOf(readInRoot("/", "etc/passwd"), uint64(uid)); f != nil {
+		return f[0]
+	}
+	return "#" + strconv.Itoa(uid)
+}
+
+// entryOf finds the line of a user in a passwd file, or nil.
+func entryOf(passwd string, uid uint64) []string {
+	want := strconv.FormatUint(uid, 10)
+	for line := range strings.Lines(passwd) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) >= 6 && f[2] == want && f[0] != "" && f[0][0] != '#' {
+			return f
+		}
+	}
+	return nil
+}
+
+// readInRoot reads a regular file of a root that is not trusted; "" if it
+// cannot be read.
+func readInRoot(root, name string) string {
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = unix.Close(dir) }()
+	fd, err := fsatomic.OpenIn(dir, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	if err != nil {
+		return ""
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer func() { _ = f.Close() }()
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return ""
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxPasswd))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
