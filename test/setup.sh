@@ -13,6 +13,8 @@ gcc gcc
 docker-registry docker-registry
 skopeo skopeo
 podman podman
+dockerd docker.io
+criu criu
 strace strace
 /usr/include/seccomp.h libseccomp-dev
 /usr/include/stdlib.h libc6-dev
@@ -25,9 +27,7 @@ conmon conmon
 crun crun
 runc runc
 containerd containerd
-dockerd docker.io
 docker docker.io
-criu criu
 ip iproute2
 "
 [ "${1:-}" != engines ] || wanted+=$engines
