@@ -100,11 +100,8 @@ func TestKeeperKilled(t *testing.T) {
 	if got := state(t, r, "web"); got != "exited 7" {
 		t.Errorf("after the stop: %s", got)
 	}
-	// What a keeper had read and not written when it was killed is lost:
-	// at most one chunk a kill.
 	lines := strings.Fields(r.Must(t, "logs", "web"))
-	last, err := strconv.Atoi(lines[len(lines)-1])
-	if err != nil || len(lines) < last-2 {
+	if last, err := strconv.Atoi(lines[len(lines)-1]); err != nil || len(lines) != last+1 {
 		t.Errorf("%d lines of %d, %v", len(lines), last+1, err)
 	}
 	r.Must(t, "rm", "web")

@@ -114,6 +114,7 @@ type keeper struct {
 
 	probe probe
 
+	tee [2]int // a pipe, once a client wants output; see peek
 	fds []unix.PollFd
 	// A message to clients: its first byte is the kind. While one of them owes
 	// a look at it, nothing more is read: the container waits, and nothing is
@@ -300,16 +301,22 @@ func (k *keeper) timers() {
 // take moves what a stream has to the log, and to the clients that want it.
 func (k *keeper) take(o *output) {
 	var err error
-	n := 0
-	if k.wanted(o.want) {
-		n, err = unix.Read(o.fd, k.message[1:])
-		if n > 0 {
-			k.writer().Write(o.stream, k.message[1:1+n], time.Now())
-			k.message[0] = byte(o.kind)
-			k.deliver(n)
-		}
-	} else {
-		n, err = k.writer().Take(o.stream, o.fd, time.Now())
+	n, teed := 0, false
+	wanted := k.wanted(o.want)
+	if wanted {
+		n, teed, err = k.peek(o.fd)
+	}
+	switch {
+	case !wanted:
+		n, err = k.writer().Take(o.stream, o.fd, 0, time.Now())
+	case n > 0 && teed:
+		_, err = k.writer().Take(o.stream, o.fd, n, time.Now())
+	case n > 0:
+		k.writer().Write(o.stream, k.message[1:1+n], time.Now())
+	}
+	if wanted && n > 0 {
+		k.message[0] = byte(o.kind)
+		k.deliver(n)
 	}
 	switch {
 	case n > 0, errno(err) == unix.EAGAIN, errno(err) == unix.EINTR:
@@ -320,6 +327,28 @@ func (k *keeper) take(o *output) {
 		_ = unix.Close(o.fd)
 	}
 	o.fd = -1
+}
+
+// peek puts what a stream has into the message and, of a pipe, leaves it there for
+// the log, so that a keeper that is killed now loses none of it. Of a terminal,
+// and where no further descriptor may be had, it is taken.
+func (k *keeper) peek(fd int) (n int, teed bool, err error) {
+	if k.tee == [2]int{} {
+		_ = unix.Pipe2(k.tee[:], unix.O_CLOEXEC|unix.O_NONBLOCK)
+	}
+	if k.tee != [2]int{} {
+		m, err := unix.Tee(fd, k.tee[1], wire.MaxData, unix.SPLICE_F_NONBLOCK)
+		if err != unix.EINVAL {
+			for n < int(m) && err == nil {
+				var got int
+				got, err = unix.Read(k.tee[0], k.message[1+n:1+m])
+				n += max(got, 0)
+			}
+			return n, true, err
+		}
+	}
+	n, err = unix.Read(fd, k.message[1:])
+	return max(n, 0), false, err
 }
 
 // drain takes what is left of a container that has ended. Where others hold

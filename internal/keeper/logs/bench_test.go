@@ -67,7 +67,7 @@ func capture(b *testing.B, dir, driver, script string) int {
 		if _, err := unix.Poll(p, -1); err != nil && err != unix.EINTR {
 			b.Fatal(err)
 		}
-		n, err := w.Take(Stdout, fd, time.Now())
+		n, err := w.Take(Stdout, fd, 0, time.Now())
 		if err != nil {
 			b.Fatal(err)
 		}

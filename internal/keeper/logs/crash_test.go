@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -163,7 +164,7 @@ func take(t testing.TB, w *Writer, b []byte) {
 	pw.Close()
 	total := 0
 	for {
-		n, err := w.Take(Stdout, int(r.Fd()), t0)
+		n, err := w.Take(Stdout, int(r.Fd()), 0, t0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,5 +174,88 @@ func take(t testing.TB, w *Writer, b []byte) {
 	}
 	if total != len(b) {
 		t.Fatalf("took %d of %d bytes", total, len(b))
+	}
+}
+
+// TestKilled: a writer that is killed at any moment loses nothing of what the
+// container has written, in small pieces or in large ones.
+func TestKilled(t *testing.T) {
+	c := Config{Driver: Local}
+	if dir := os.Getenv("TARE_TEST_TAKE"); dir != "" {
+		w, err := Open(dir, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			_, _ = unix.Poll([]unix.PollFd{{Fd: 3, Events: unix.POLLIN}}, -1)
+			if n, err := w.Take(Stdout, 3, 0, time.Now()); n == 0 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var wrote bytes.Buffer
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer w.Close()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			line := fmt.Sprintf("%07d\n", i)
+			if i%5000 == 0 {
+				line = strings.Repeat(line, 10_000)
+			}
+			wrote.WriteString(line)
+			if _, err := w.WriteString(line); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	dir := t.TempDir()
+	for i := range 40 {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilled$")
+		cmd.Env = append(os.Environ(), "TARE_TEST_TAKE="+dir)
+		cmd.ExtraFiles = []*os.File{r}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(20+i) * time.Millisecond) // any moment will do
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	close(stop)
+	last, err := Open(dir, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n, err := last.Take(Stdout, int(r.Fd()), 0, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if err := last.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got, _, _ := read(t, dir, &c, all()); got != wrote.String() {
+		i := 0
+		for want := wrote.String(); i < min(len(got), len(want)) && got[i] == want[i]; i++ {
+		}
+		t.Errorf("%d bytes of %d, the same up to byte %d", len(got), wrote.Len(), i)
 	}
 }

@@ -15,12 +15,13 @@ import (
 // It has no threads, no timers, and no memory but one buffer that the first
 // output makes.
 type Writer struct {
-	sink    sink
-	buf     []byte
-	grown   [2]bool // by stream: its pipe has got its capacity
-	lost    uint64  // bytes dropped since the last mark
-	total   uint64  // bytes dropped ever
-	lastErr error
+	sink     sink
+	buf      []byte
+	grown    [2]bool // by stream: its pipe has got its capacity
+	terminal [2]bool // by stream: it is none that splice takes
+	lost     uint64  // bytes dropped since the last mark
+	total    uint64  // bytes dropped ever
+	lastErr  error
 }
 
 // Open opens the log of a container for writing, makes dir where the driver
@@ -63,42 +64,46 @@ func (w *Writer) Write(stream byte, p []byte, t time.Time) {
 
 // Take appends what is in a pipe (or whatever the container writes to) at this
 // moment, without waiting for more: with one call, writes up to PIPE_BUF stay
-// in one piece. It returns how much it took; 0 is the end of the stream, and
-// an error concerns the pipe: EAGAIN when there was nothing. What the log
-// cannot keep is dropped as by Write.
+// in one piece. It takes no more than most bytes, unless that is 0. It returns how
+// much it took; 0 is the end of the stream, and an error concerns the pipe: EAGAIN
+// when there was nothing. What the log cannot keep is dropped as by Write.
+//
+// A driver that can has the kernel move the bytes from the pipe to the file: at no
+// moment are they in neither, so a keeper that is killed loses none.
 //
 // Precondition: fd is readable by poll, or O_NONBLOCK.
-func (w *Writer) Take(stream byte, fd int, t time.Time) (int, error) {
+func (w *Writer) Take(stream byte, fd, most int, t time.Time) (int, error) {
 	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // FIONREAD
 	if grown := &w.grown[stream&1]; n >= bufSize && !*grown {
 		*grown = true
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, pipeSize) // a user may have no more
 	}
-	if s, ok := w.sink.(splicer); ok && err == nil && n >= spliceMin && w.mark(t) {
+	if most == 0 {
+		most = max(n, bufSize)
+	}
+	n = min(n, most)
+	if s, ok := w.sink.(splicer); ok && err == nil && n > 0 && !w.terminal[stream&1] && w.mark(t) {
 		m, err := s.splice(stream, fd, n, t)
 		if err == nil {
 			return n, nil
 		}
 		if m == 0 && errors.Is(err, errCannotSplice) {
-			return w.copy(stream, fd, t) // a terminal
+			w.terminal[stream&1] = true
+			return w.copy(stream, fd, most, t)
 		}
 		w.lastErr = err
 		rest, err := w.discard(fd, n-m)
 		w.drop(rest)
 		return m + rest, err
 	}
-	return w.copy(stream, fd, t)
+	return w.copy(stream, fd, most, t)
 }
-
-// spliceMin is where handing over pages becomes cheaper than copying them
-// twice: below, the pages are mostly empty ones of small writes.
-const spliceMin = bufSize + 1
 
 // bufSize is what a default pipe holds.
 const bufSize = 64 << 10
 
-func (w *Writer) copy(stream byte, fd int, t time.Time) (int, error) {
-	n, err := w.read(fd, bufSize)
+func (w *Writer) copy(stream byte, fd, most int, t time.Time) (int, error) {
+	n, err := w.read(fd, min(most, bufSize))
 	if n <= 0 {
 		return 0, err
 	}
