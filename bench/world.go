@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/tare-engine/tare/bench/apart"
 	"github.com/tare-engine/tare/internal/spec/capability"
 	"github.com/tare-engine/tare/internal/spec/oci"
 	"github.com/tare-engine/tare/internal/spec/seccomp"
@@ -172,30 +173,7 @@ func (w *world) makePrograms() error {
 const podmanCgroup = "libpod_parent"
 
 // podmanCgroups lists those that are there.
-func podmanCgroups() []string {
-	var out []string
-	for _, pattern := range []string{"/sys/fs/cgroup/" + podmanCgroup, "/sys/fs/cgroup/*/" + podmanCgroup} {
-		found, err := filepath.Glob(pattern)
-		if err == nil {
-			out = append(out, found...)
-		}
-	}
-	return out
-}
-
-// removeCgroup removes an empty tree of cgroups, deepest first.
-func removeCgroup(dir string) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, e := range list {
-		if e.IsDir() {
-			removeCgroup(filepath.Join(dir, e.Name()))
-		}
-	}
-	_ = unix.Rmdir(dir) // one that is in use stays
-}
+func podmanCgroups() []string { return apart.Cgroups(podmanCgroup) }
 
 func (w *world) cleanUp() {
 	if !w.bare {
@@ -214,7 +192,7 @@ func (w *world) cleanUpEngines() {
 		}
 		for _, dir := range podmanCgroups() {
 			if !slices.Contains(w.foreign, dir) {
-				removeCgroup(dir)
+				apart.RemoveCgroup(dir)
 			}
 		}
 		// its storage is a bind mount on itself while it is used

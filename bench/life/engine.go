@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tare-engine/tare/bench/apart"
 )
 
 func (e *engine) shell(command string, n, i int) *exec.Cmd {
@@ -65,17 +67,7 @@ func (e *engine) end() {
 		_ = e.shell("$X rm -f $($X ps -aq)", 0, 0).Run() // what a row that failed has left
 	}
 	if e.running != nil {
-		_ = unix.Kill(-e.running.Process.Pid, unix.SIGTERM) // its own group
-		done := make(chan struct{})
-		go func() {
-			_ = e.running.Wait()
-			close(done)
-		}()
-		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
-			_ = unix.Kill(-e.running.Process.Pid, unix.SIGKILL)
-		}
+		apart.EndGroup(e.running)
 	}
 	if e.dir != "" {
 		_ = unix.Unmount(e.dir+"/root/overlay", unix.MNT_DETACH) // podman's

@@ -17,14 +17,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tare-engine/tare/bench/apart"
 )
 
 // engine is one to be measured. Commands are for sh; $W is its own directory,
@@ -103,8 +103,8 @@ func main() {
 }
 
 func run(n, rounds int, bin, only string) (err error) {
-	if os.Getenv("TARE_BENCH_INSIDE") == "" {
-		return enter()
+	if !apart.Inside() {
+		return apart.Enter()
 	}
 	if n < 20 {
 		return errors.New("want at least 20 containers")
@@ -135,7 +135,7 @@ func run(n, rounds int, bin, only string) (err error) {
 				break
 			}
 			for _, dir := range left {
-				removeCgroup(dir)
+				apart.RemoveCgroup(dir)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -152,18 +152,6 @@ func run(n, rounds int, bin, only string) (err error) {
 	}
 	report(list, n, rounds)
 	return nil
-}
-
-// enter runs this program again in namespaces of its own.
-func enter() error {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "TARE_BENCH_INSIDE=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, Pdeathsig: unix.SIGKILL,
-	}
-	runtime.LockOSThread() // Pdeathsig is about the thread
-	return cmd.Run()
 }
 
 func workDir() (string, error) {
@@ -193,31 +181,7 @@ for a in sh true sleep seq; do ln -s busybox $W/r/bin/$a; done; tar -C $W/r -cf 
 }
 
 // cgroups lists those at the top that engines leave behind.
-func cgroups() []string {
-	var out []string
-	for _, name := range []string{"libpod_parent", "tare-bench-life", "tare", "conmon"} {
-		for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
-			if found, err := filepath.Glob(pattern); err == nil {
-				out = append(out, found...)
-			}
-		}
-	}
-	return out
-}
-
-// removeCgroup removes an empty tree of cgroups, deepest first.
-func removeCgroup(dir string) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, e := range list {
-		if e.IsDir() {
-			removeCgroup(filepath.Join(dir, e.Name()))
-		}
-	}
-	_ = unix.Rmdir(dir) // one that is in use stays
-}
+func cgroups() []string { return apart.Cgroups("libpod_parent", "tare-bench-life", "tare", "conmon") }
 
 func report(list []*engine, n, rounds int) {
 	fmt.Printf("Milliseconds, median; %d containers, %d rounds, engines in random order.\n\n| |", n, rounds)

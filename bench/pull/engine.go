@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tare-engine/tare/bench/apart"
 )
 
 func (e *engine) shell(command string, m *bimage) *exec.Cmd {
@@ -59,17 +61,7 @@ func (e *engine) end() {
 	if e.running == nil {
 		return
 	}
-	_ = unix.Kill(-e.running.Process.Pid, unix.SIGTERM) // its own group
-	done := make(chan struct{})
-	go func() {
-		_ = e.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		_ = unix.Kill(-e.running.Process.Pid, unix.SIGKILL)
-	}
+	apart.EndGroup(e.running)
 }
 
 // measure pulls once into an empty store.

@@ -27,10 +27,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tare-engine/tare/bench/apart"
 )
 
 const host = "127.0.0.1:5000"
@@ -106,8 +107,8 @@ func main() {
 }
 
 func run(n int, dir, bin, only, which string, tars []string) (err error) {
-	if os.Getenv("TARE_BENCH_INSIDE") == "" {
-		return enter()
+	if !apart.Inside() {
+		return apart.Enter()
 	}
 	if len(tars) == 0 {
 		return errors.New("want archives of layers")
@@ -178,18 +179,6 @@ func run(n int, dir, bin, only, which string, tars []string) (err error) {
 	}
 	report(images, list, n, dir)
 	return nil
-}
-
-// enter runs this program again in namespaces of its own.
-func enter() error {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "TARE_BENCH_INSIDE=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, Pdeathsig: unix.SIGKILL,
-	}
-	runtime.LockOSThread() // Pdeathsig is about the thread
-	return cmd.Run()
 }
 
 func workDir(dir string) (string, error) {
