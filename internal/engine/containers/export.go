@@ -7,6 +7,7 @@ import (
 	"github.com/tare-engine/tare/internal/api"
 
 	"github.com/tare-engine/tare/internal/engine/compose"
+	"github.com/tare-engine/tare/internal/engine/ground"
 
 	"golang.org/x/sys/unix"
 
@@ -51,11 +52,7 @@ func (e *Room) Diff(ref string) ([]api.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]api.Change, len(list))
-	for i, c := range list {
-		out[i] = api.Change{Kind: string(rune(c.Kind)), Path: c.Path}
-	}
-	return out, nil
+	return ground.Changes(list), nil
 }
 
 // Export writes the root file system of a container, running or not, as a tar

@@ -21,11 +21,7 @@ import (
 // Inspect returns all that is known of a container, and with size what it has
 // written, which walks its writable layer.
 func (e *Room) Inspect(ref string, size bool) (*api.ContainerInfo, error) {
-	id, err := e.State.Find(ref)
-	if err != nil {
-		return nil, err
-	}
-	r, st, err := e.seen(id)
+	r, st, err := e.named(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +37,7 @@ func (e *Room) Inspect(ref string, size bool) (*api.ContainerInfo, error) {
 	}
 	if log, err := e.logConfig(r, c); err == nil && log.File != "" { // else its start says what is wrong
 		if info.LogPath = log.File; !path.IsAbs(log.File) {
-			info.LogPath = e.LogDir(id) + "/" + log.File
+			info.LogPath = e.LogDir(r.ID) + "/" + log.File
 		}
 	}
 	if size {

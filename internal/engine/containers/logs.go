@@ -34,11 +34,7 @@ type LogOptions struct {
 // Logs gives out what a container has written. The errors are NotFound, and
 // Unsupported for a log that cannot be read back.
 func (e *Room) Logs(ctx context.Context, ref string, o *LogOptions) error {
-	id, err := e.State.Find(ref)
-	if err != nil {
-		return err
-	}
-	r, st, err := e.seen(id)
+	r, st, err := e.named(ref)
 	if err != nil {
 		return err
 	}
@@ -57,12 +53,12 @@ func (e *Room) Logs(ctx context.Context, ref string, o *LogOptions) error {
 		Tail: o.Tail, Since: o.Since, Until: o.Until, Timestamps: o.Timestamps, Details: o.Details, Lost: o.Lost,
 	}
 	if o.Follow {
-		w := e.watchWriter(id)
+		w := e.watchWriter(r.ID)
 		defer w.close()
 		lo.Wake = w.wake
 		lo.Follow = func() bool { return ctx.Err() == nil && w.lives() }
 	}
-	return logs.Read(e.LogDir(id), &lc, lo, o.Out, o.Err)
+	return logs.Read(e.LogDir(r.ID), &lc, lo, o.Out, o.Err)
 }
 
 // logConfig computes the settings of a container's log.

@@ -19,6 +19,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// named is seen of the container that a name, an id or its beginning means.
+func (e *Room) named(ref string) (*state.Record, state.Status, error) {
+	id, err := e.State.Find(ref)
+	if err != nil {
+		return nil, 0, err
+	}
+	return e.seen(id)
+}
+
 // seen is load for a list: what wants somebody to see to it is seen to.
 func (e *Room) seen(id string) (*state.Record, state.Status, error) {
 	r, st, err := e.Load(id)

@@ -39,11 +39,7 @@ func (e *Room) Stats(ctx context.Context, refs []string, all bool) ([]Sample, er
 		}
 	}
 	for _, ref := range refs {
-		id, err := e.State.Find(ref)
-		if err != nil {
-			return nil, err
-		}
-		r, st, err := e.seen(id)
+		r, st, err := e.named(ref)
 		if err != nil {
 			return nil, err
 		}

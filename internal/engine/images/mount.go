@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tare-engine/tare/internal/api"
+	"github.com/tare-engine/tare/internal/engine/ground"
 
 	"golang.org/x/sys/unix"
 
@@ -40,11 +41,7 @@ func (im *Room) Diff(ref, other string) ([]api.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]api.Change, len(list))
-	for i, c := range list {
-		out[i] = api.Change{Kind: string(rune(c.Kind)), Path: c.Path}
-	}
-	return out, nil
+	return ground.Changes(list), nil
 }
 
 func (im *Room) compareImages(a, b *store.Image) ([]snapshot.Change, error) {

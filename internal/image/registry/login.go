@@ -191,11 +191,7 @@ func (k *conn) searchV1(ctx context.Context, term string, limit int) ([]Found, e
 	if err != nil {
 		return nil, err
 	}
-	defer drain(resp)
-	if resp.StatusCode != http.StatusOK {
-		return nil, statusError(resp)
-	}
-	data, err := readLimited(resp.Body, maxManifest)
+	data, err := answer(resp)
 	if err != nil {
 		return nil, err
 	}
@@ -222,13 +218,7 @@ func (k *conn) catalog(ctx context.Context, term string, limit int) ([]Found, er
 		if err != nil {
 			return nil, err
 		}
-		if resp.StatusCode != http.StatusOK {
-			err := statusError(resp)
-			drain(resp)
-			return nil, err
-		}
-		data, err := readLimited(resp.Body, maxManifest)
-		drain(resp)
+		data, err := answer(resp)
 		if err != nil {
 			return nil, err
 		}

@@ -138,13 +138,7 @@ func (r *Repo) Tags(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if resp.StatusCode != http.StatusOK {
-			err := statusError(resp)
-			drain(resp)
-			return nil, err
-		}
-		data, err := readLimited(resp.Body, maxManifest)
-		drain(resp)
+		data, err := answer(resp)
 		if err != nil {
 			return nil, err
 		}

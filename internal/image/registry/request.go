@@ -271,6 +271,16 @@ func drain(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
+// answer reads the body of an answer that must be 200 and small, and has done with
+// the answer. The error is that of the status, or of the reading.
+func answer(resp *http.Response) ([]byte, error) {
+	defer drain(resp)
+	if resp.StatusCode != http.StatusOK {
+		return nil, statusError(resp)
+	}
+	return readLimited(resp.Body, maxManifest)
+}
+
 // readLimited reads a body that must be small.
 func readLimited(r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
