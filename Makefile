@@ -54,7 +54,7 @@ demo: build ## run a first container from the built-in image and print what is i
 test: build ## install what the tests need and run all of them
 	@test/setup.sh
 	@mkdir -p .cache
-	$(GOTESTSUM) --format pkgname --jsonfile .cache/test.json -- -timeout 15m ./...
+	$(GOTESTSUM) --format pkgname --jsonfile .cache/test.json -- -count=1 -timeout 15m ./...
 	@$(GO) run ./test/skips test/skips/list.txt .cache/test.json
 
 .PHONY: race
