@@ -20,6 +20,12 @@ import (
 	"github.com/tare-engine/tare/internal/spec/oci"
 )
 
+// Accounts are /etc/passwd and /etc/group of a root, nil where there are none.
+type Accounts struct {
+	Passwd, Group []byte
+	Err           error // one is there and cannot be read
+}
+
 // Inputs is everything that a specification is computed from.
 type Inputs struct {
 	ID     string               // container ID, 64 hex digits
@@ -38,9 +44,7 @@ type Inputs struct {
 	VolumesDir  string        // absolute host path of the container's anonymous volumes
 	VolumesFrom []specs.Mount // of the containers that --volumes-from names
 
-	// Passwd and Group are /etc/passwd and /etc/group of the container's root,
-	// nil where there are none.
-	Passwd, Group []byte
+	Accounts
 	// Net says that a driver answers for the network that was asked for. Resolv
 	// and Hosts are the texts that it has prepared, nil where the container gets
 	// its own.
@@ -249,7 +253,11 @@ func CgroupPath(c *api.ContainerConfig, id, standard string) string {
 
 func processOptions(in *Inputs, m *modes, hostname string) ([]oci.Option, error) {
 	c, h := in.Config, &in.Config.HostConfig
-	user, err := userdb.Lookup(in.Passwd, in.Group, UserString(&c.Config, in.Image), h.GroupAdd)
+	who := UserString(&c.Config, in.Image)
+	if in.Accounts.Err != nil && (who != "" && who != "0" || len(h.GroupAdd) > 0) {
+		return nil, in.Accounts.Err // without them a user has another group, or none
+	}
+	user, err := userdb.Lookup(in.Passwd, in.Group, who, h.GroupAdd)
 	if err != nil {
 		return nil, err
 	}

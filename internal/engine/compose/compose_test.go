@@ -49,7 +49,7 @@ func testInput(edit ...func(*Inputs)) *Inputs {
 		Image:    &api.ImageDefaults{Cmd: []string{"sh"}, Env: []string{"PATH=/usr/bin:/bin", "LANG=C"}},
 		RootPath: "/var/lib/tare/containers/" + testID + "/rootfs",
 		FilesDir: "/var/lib/tare/containers/" + testID + "/files",
-		Passwd:   []byte(testPasswd), Group: []byte(testGroup),
+		Accounts: Accounts{Passwd: []byte(testPasswd), Group: []byte(testGroup)},
 	}
 	for _, e := range edit {
 		e(in)

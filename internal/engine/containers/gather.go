@@ -27,9 +27,10 @@ func (e *Room) gather(s *start) (*compose.Inputs, error) {
 		in.Image, lower = &s.image.Config, s.image.Lower
 		in.RootPath = filepath.Dir(e.Snapshots.At(s.id, parentOf(s.image), c.HostConfig.AutoRemove).Upper)
 	}
-	in.Passwd, in.Group = ground.ReadSmall(snapshot.OpenInLayers(lower, "etc/passwd")), ground.ReadSmall(snapshot.OpenInLayers(lower, "etc/group"))
 	if s.image != nil && s.image.Unmade != nil { // a plan
 		in.Passwd, in.Group = []byte(s.image.Unmade["etc/passwd"]), []byte(s.image.Unmade["etc/group"])
+	} else {
+		in.Accounts = ground.Accounts(func(name string) (*os.File, error) { return snapshot.OpenInLayers(lower, name) })
 	}
 	in.UIDMap, in.GIDMap = idMappings(s.resolved.UIDMap), idMappings(s.resolved.GIDMap)
 	in.Shared, in.Resolv, in.Hosts = s.sandbox.Shared, s.sandbox.Resolv, s.sandbox.Hosts

@@ -95,7 +95,8 @@ type psMachine struct {
 }
 
 func newPSMachine() *psMachine {
-	m := &psMachine{now: time.Now(), passwd: ground.ReadSmall(os.Open("/etc/passwd")), group: ground.ReadSmall(os.Open("/etc/group"))}
+	host := ground.Accounts(func(name string) (*os.File, error) { return os.Open("/" + name) })
+	m := &psMachine{now: time.Now(), passwd: host.Passwd, group: host.Group} // without them there are numbers
 	if b, err := os.ReadFile("/proc/uptime"); err == nil {
 		text, _, _ := strings.Cut(string(b), " ")
 		m.uptime, _ = strconv.ParseFloat(text, 64) // the kernel's

@@ -30,7 +30,7 @@ func (s *session) compose() (*container.ExecConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.Passwd, in.Group = ground.ReadSmall(openRegular(root, "etc/passwd")), ground.ReadSmall(openRegular(root, "etc/group"))
+	in.Accounts = ground.Accounts(func(name string) (*os.File, error) { return openRegular(root, name) })
 	_ = unix.Close(root)
 	if in.Image, err = e.ImageConfig(s.record); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package ground
 
 import (
+	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -8,10 +9,12 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/tare-engine/tare/internal/api"
 	"github.com/tare-engine/tare/internal/engine/compose"
+	"github.com/tare-engine/tare/internal/lib/fault"
 	"github.com/tare-engine/tare/internal/linux/host"
 	"github.com/tare-engine/tare/internal/spec/cgroup"
 	"github.com/tare-engine/tare/internal/state"
 	"github.com/tare-engine/tare/internal/storage/snapshot"
+	"golang.org/x/sys/unix"
 )
 
 // Inputs reads what every process of a container is computed from.
@@ -123,18 +126,37 @@ func (g *Ground) Overlay() snapshot.Features {
 	return f
 }
 
-// maxSmall bounds what is read of a passwd or group file of an image.
-const maxSmall = 1 << 20
+// maxSmall bounds what is read of a file that is a container's own.
+const maxSmall = 16 << 20
 
-// ReadSmall reads a file of an image, up to a limit. What cannot be read is nil.
-func ReadSmall(f *os.File, err error) []byte {
+// Accounts reads the passwd and the group file of a root, which open opens. What
+// is not there is nil. An error is kept, for whoever needs to know who somebody is.
+func Accounts(open func(name string) (*os.File, error)) (a compose.Accounts) {
+	for _, f := range []struct {
+		name string
+		to   *[]byte
+	}{{"etc/passwd", &a.Passwd}, {"etc/group", &a.Group}} {
+		b, err := ReadSmall(open(f.name))
+		switch {
+		case err == nil:
+			*f.to = b
+		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) && a.Err == nil:
+			a.Err = fault.New(fault.KindOf(err), "read /%s of the container: %w", f.name, err)
+		}
+	}
+	return a
+}
+
+// ReadSmall reads a file of a container's and closes it; err is that of opening it.
+// The error is Invalid for one that is larger than 16 MiB.
+func ReadSmall(f *os.File, err error) ([]byte, error) {
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, maxSmall))
-	if err != nil {
-		return nil
+	b, err := io.ReadAll(io.LimitReader(f, maxSmall+1))
+	if len(b) > maxSmall {
+		return nil, fault.New(fault.Invalid, "larger than %d bytes", maxSmall)
 	}
-	return b
+	return b, err
 }

@@ -190,7 +190,9 @@ func (r *Room) read(p state.Proc) (hosts, resolv []byte, err error) {
 			return nil, nil, err
 		}
 		if file != nil {
-			*f.to = ground.ReadSmall(file, nil)
+			if *f.to, err = ground.ReadSmall(file, nil); err != nil {
+				return nil, nil, fault.New(fault.KindOf(err), "read /%s of the container: %w", f.name, err)
+			}
 		}
 	}
 	return hosts, resolv, nil

@@ -32,6 +32,10 @@ type User struct {
 // listed, a name must; without a group the user's own and the supplementary
 // groups that list the user's name apply, with one only that one. Extra are
 // the names or numbers of further groups.
+//
+// Digits are always a number, also where a line has them for a name (moby takes
+// the line): a container that writes its own passwd file must not choose what
+// "1000" means to the host.
 func Lookup(passwd, group []byte, user string, extra []string) (User, error) {
 	name, groupName, withGroup := strings.Cut(user, ":")
 	withGroup = withGroup && groupName != ""
@@ -46,7 +50,10 @@ func Lookup(passwd, group []byte, user string, extra []string) (User, error) {
 		if name == "" {
 			return e.UID == 0
 		}
-		return e.Name == name || isNumber && e.UID == uint32(uid)
+		if isNumber {
+			return e.UID == uint32(uid)
+		}
+		return e.Name == name
 	})
 	switch {
 	case listed:
@@ -97,6 +104,9 @@ func lookupGroup(group []byte, name string) (uint32, error) {
 	if isNumber && gid > maxID {
 		return 0, fault.New(fault.Invalid, "group %q: ids must be in range 0-%d", name, maxID)
 	}
+	if isNumber {
+		return uint32(gid), nil
+	}
 	found := false
 	EachGroup(group, func(g *GroupEntry) bool {
 		if g.Name == name {
@@ -104,7 +114,7 @@ func lookupGroup(group []byte, name string) (uint32, error) {
 		}
 		return !found
 	})
-	if !found && !isNumber {
+	if !found {
 		return 0, fault.New(fault.NotFound, "unable to find group %s: no matching entries in group file", name)
 	}
 	return uint32(gid), nil

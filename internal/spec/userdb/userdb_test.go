@@ -61,6 +61,19 @@ func TestLookupUser(t *testing.T) {
 	}
 }
 
+// TestLookupNumber: digits are a number, also where a line has them for a name.
+func TestLookupNumber(t *testing.T) {
+	passwd := []byte("1234:x:0:0::/root:/bin/sh\n1000:x:2000:2001::/a:/bin/sh\nweb:x:1000:1000::/home/web:/bin/sh\n")
+	group := []byte("44:x:0:\nvideo:x:44:\n")
+	u, err := Lookup(passwd, group, "1234", []string{"44"})
+	if err != nil || u.UID != 1234 || u.GID != 0 || !slices.Equal(u.AdditionalGids, []uint32{0, 44}) {
+		t.Errorf("1234: %+v, %v", u, err)
+	}
+	if u, err := Lookup(passwd, group, "1000:44", nil); err != nil || u.UID != 1000 || u.GID != 44 || u.Home != "/home/web" {
+		t.Errorf("1000:44: %+v, %v", u, err)
+	}
+}
+
 func TestLookupUserWithoutFiles(t *testing.T) {
 	u, err := Lookup(nil, nil, "", nil)
 	if err != nil || u.UID != 0 || u.Home != "/" {

@@ -128,7 +128,7 @@ func (c *count) sub(fd int, name string, lower []int, isDir bool, depth int) err
 	var next []int
 	if isDir {
 		var err error
-		if _, next, err = descend(lower, name); err != nil {
+		if _, next, _, err = descend(lower, name); err != nil {
 			return err
 		}
 		defer closeAll(next)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -12,56 +13,98 @@ import (
 	"github.com/tare-engine/tare/internal/storage/layer"
 )
 
+// maxLinks is how many links are followed, as by the kernel.
+const maxLinks = 40
+
 // OpenInLayers opens the regular file at path (slash separated, relative to
 // the root) as an overlay of the layers, top first, would show it, without a
-// mount. Whiteouts and opaque directories are honoured; a symbolic link in any
-// component is refused (Invalid), as is anything that is no regular file. The
-// error wraps ENOENT when there is none.
+// mount. Whiteouts and opaque directories are honoured; links are followed and
+// never lead out of the root. Anything that is no regular file is refused
+// (Invalid). The error wraps ENOENT when there is none.
 func OpenInLayers(layers []string, path string) (*os.File, error) {
-	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
-	if len(parts) == 0 {
-		return nil, fault.New(fault.Invalid, "open %s: is a directory", path)
+	parts := splitPath(path)
+	for range maxLinks {
+		fd, rest, err := walkLayers(layers, parts)
+		if err != nil {
+			return nil, fault.New(fault.KindOf(err), "open %s: %w", path, err)
+		}
+		if fd >= 0 {
+			return os.NewFile(uintptr(fd), path), nil
+		}
+		parts = rest
 	}
-	// dirs are those that the overlay merges at the current component.
-	dirs := make([]int, 0, len(layers))
-	defer func() { closeAll(dirs) }()
+	return nil, fault.New(fault.Invalid, "open %s: %w", path, unix.ELOOP)
+}
+
+func splitPath(path string) []string {
+	return slices.DeleteFunc(strings.Split(path, "/"), func(p string) bool { return p == "" || p == "." })
+}
+
+// walkLayers walks a path from the root. It returns the file, or, at a link, the
+// path without it, which begins at the root again.
+func walkLayers(layers, parts []string) (file int, rest []string, err error) {
+	// trail are the directories on the way, each as those that the overlay merges.
+	var trail [][]int
+	defer func() {
+		for _, dirs := range trail {
+			closeAll(dirs)
+		}
+	}()
+	top, err := openTops(layers)
+	trail = append(trail, top)
+	if err != nil {
+		return -1, nil, err
+	}
+	names := []string{} // of the trail, without the root
+	for i, part := range parts {
+		if part == ".." {
+			if n := len(names); n > 0 { // the root is above itself
+				closeAll(trail[n])
+				trail, names = trail[:n], names[:n-1]
+			}
+			continue
+		}
+		file, next, link, err := descend(trail[len(trail)-1], part)
+		last := i == len(parts)-1
+		switch {
+		case err != nil:
+			return -1, nil, err
+		case link != "":
+			rest := splitPath(link)
+			if link[0] != '/' {
+				rest = append(names, rest...)
+			}
+			return -1, append(rest, parts[i+1:]...), nil
+		case file >= 0 && last:
+			return file, nil, nil
+		case file >= 0:
+			_ = unix.Close(file)
+			return -1, nil, unix.ENOTDIR
+		}
+		trail, names = append(trail, next), append(names, part)
+	}
+	return -1, nil, fault.New(fault.Invalid, "is a directory")
+}
+
+// openTops opens the roots of the layers, as far down as they are seen.
+func openTops(layers []string) (dirs []int, err error) {
 	for _, l := range layers {
 		// The layer itself is the host's choice, and may be a link.
 		fd, err := unix.Open(l, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, fmt.Errorf("open layer %s: %w", l, err)
+			return dirs, fmt.Errorf("open layer %s: %w", l, err)
 		}
 		dirs = append(dirs, fd)
 		if opaque(fd) {
 			break
 		}
 	}
-	for i, part := range parts {
-		if part == "." || part == ".." {
-			return nil, fault.New(fault.Invalid, "open %s: not a clean path", path)
-		}
-		fd, next, err := descend(dirs, part)
-		closeAll(dirs)
-		dirs = next
-		last := i == len(parts)-1
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("open %s: %w", path, err)
-		case fd >= 0 && last:
-			return os.NewFile(uintptr(fd), path), nil
-		case fd >= 0:
-			_ = unix.Close(fd)
-			return nil, fmt.Errorf("open %s: %w", path, unix.ENOTDIR)
-		case last:
-			return nil, fault.New(fault.Invalid, "open %s: is a directory", path)
-		}
-	}
-	return nil, unix.ENOENT // not reached: the loop ends at the last part
+	return dirs, nil
 }
 
-// descend looks name up in the merged directories. It returns the file, or the
-// directories that are merged below.
-func descend(dirs []int, name string) (file int, next []int, err error) {
+// descend looks name up in the merged directories. It returns the file, the
+// directories that are merged below, or where a link leads.
+func descend(dirs []int, name string) (file int, next []int, link string, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(next)
@@ -75,45 +118,51 @@ func descend(dirs []int, name string) (file int, next []int, err error) {
 			continue
 		}
 		if err != nil {
-			return -1, next, err
+			return -1, next, "", err
 		}
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFDIR:
+		kind := st.Mode & unix.S_IFMT
+		whiteout := kind == unix.S_IFCHR && st.Rdev == 0
+		switch {
+		case kind == unix.S_IFDIR:
 			fd, err := openAt(dir, name, unix.O_DIRECTORY)
 			if err != nil {
-				return -1, next, err
+				return -1, next, "", err
 			}
 			next = append(next, fd)
 			if opaque(fd) {
-				return -1, next, nil
+				return -1, next, "", nil
 			}
-			continue
-		case unix.S_IFREG:
-			if len(next) > 0 {
-				return -1, next, nil // hidden by a directory above it
-			}
+		case len(next) > 0:
+			return -1, next, "", nil // hidden by a directory above it, or the end of one
+		case whiteout:
+			return -1, nil, "", unix.ENOENT
+		case kind == unix.S_IFREG:
 			file, err := openAt(dir, name, 0)
-			return file, nil, err
-		case unix.S_IFCHR:
-			if st.Rdev == 0 { // a whiteout
-				if len(next) > 0 {
-					return -1, next, nil
-				}
-				return -1, nil, unix.ENOENT
-			}
+			return file, nil, "", err
+		case kind == unix.S_IFLNK:
+			link, err := readLink(dir, name)
+			return -1, nil, link, err
+		default:
+			return -1, nil, "", fault.New(fault.Invalid, "%s is no regular file", name)
 		}
-		if len(next) > 0 {
-			return -1, next, nil
-		}
-		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			return -1, nil, fault.New(fault.Invalid, "%s is a symbolic link", name)
-		}
-		return -1, nil, fault.New(fault.Invalid, "%s is no regular file", name)
 	}
 	if len(next) == 0 {
-		return -1, nil, unix.ENOENT
+		return -1, nil, "", unix.ENOENT
 	}
-	return -1, next, nil
+	return -1, next, "", nil
+}
+
+// readLink returns where a link leads, which is never empty.
+func readLink(dir int, name string) (string, error) {
+	var b [unix.PathMax]byte
+	n, err := unix.Readlinkat(dir, name, b[:])
+	if err == nil && (n == 0 || n == len(b)) {
+		err = unix.ENAMETOOLONG
+	}
+	if err != nil {
+		return "", err
+	}
+	return string(b[:n]), nil
 }
 
 // openAt opens without following a link. Layers do not change, so that the

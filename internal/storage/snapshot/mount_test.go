@@ -2,12 +2,14 @@ package snapshot
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/tare-engine/tare/internal/lib/fsatomic"
 	"github.com/tare-engine/tare/internal/lib/testkit"
 	"golang.org/x/sys/unix"
 )
@@ -169,7 +171,7 @@ func TestLookupIsOverlay(t *testing.T) {
 		t.Skipf("needs Linux 6.13: %v", err)
 	}
 	for _, path := range lookupPaths {
-		want, werr := os.ReadFile(target + "/" + path)
+		want, werr := readInRoot(target, path)
 		got, gerr := readInLayers(append([]string{snap.Upper}, list...), path)
 		if (werr == nil) != (gerr == nil) || string(got) != string(want) {
 			t.Errorf("%s: %q, %v; overlay: %q, %v", path, got, gerr, want, werr)
@@ -178,6 +180,22 @@ func TestLookupIsOverlay(t *testing.T) {
 	if err := unix.Unmount(target, 0); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// readInRoot reads what the kernel finds at a path, with root as the root.
+func readInRoot(root, path string) ([]byte, error) {
+	dir, err := os.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	fd, err := fsatomic.OpenIn(int(dir.Fd()), path, unix.O_RDONLY, unix.RESOLVE_IN_ROOT)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // BenchmarkCycle is what a --rm container pays on the file system of TMPDIR.

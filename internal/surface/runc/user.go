@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tare-engine/tare/internal/lib/fsatomic"
+	"github.com/tare-engine/tare/internal/spec/userdb"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,30 +16,22 @@ const maxPasswd = 1 << 20
 
 // homeOf finds a user's home; "/" if there is no such user.
 func homeOf(passwd string, uid uint32) string {
-	if f := entryOf(passwd, uint64(uid)); f != nil && f[5] != "" && strings.IndexByte(f[5], 0) < 0 {
-		return f[5]
+	if e, ok := userOf(passwd, uid); ok && e.Home != "" && strings.IndexByte(e.Home, 0) < 0 {
+		return e.Home
 	}
 	return "/"
 }
 
 // ownerName is the name of a user of this machine, or #UID.
 func ownerName(uid int) string {
-	if f := entryOf(readInRoot("/", "etc/passwd"), uint64(uid)); f != nil {
-		return f[0]
+	if e, ok := userOf(readInRoot("/", "etc/passwd"), uint32(uid)); ok {
+		return e.Name
 	}
 	return "#" + strconv.Itoa(uid)
 }
 
-// entryOf finds the line of a user in a passwd file, or nil.
-func entryOf(passwd string, uid uint64) []string {
-	want := strconv.FormatUint(uid, 10)
-	for line := range strings.Lines(passwd) {
-		f := strings.Split(strings.TrimSpace(line), ":")
-		if len(f) >= 6 && f[2] == want && f[0] != "" && f[0][0] != '#' {
-			return f
-		}
-	}
-	return nil
+func userOf(passwd string, uid uint32) (userdb.PasswdEntry, bool) {
+	return userdb.FindPasswd([]byte(passwd), func(e *userdb.PasswdEntry) bool { return e.UID == uid })
 }
 
 // readInRoot reads a regular file of a root that is not trusted; "" if it
