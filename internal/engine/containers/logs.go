@@ -56,9 +56,9 @@ func (e *Room) Logs(ctx context.Context, ref string, o *LogOptions) error {
 		w := e.watchWriter(r.ID)
 		defer w.close()
 		lo.Wake = w.wake
-		lo.Follow = func() bool { return ctx.Err() == nil && w.lives() }
+		lo.Follow = w.lives
 	}
-	return logs.Read(e.LogDir(r.ID), &lc, lo, o.Out, o.Err)
+	return logs.Read(ctx, e.LogDir(r.ID), &lc, lo, o.Out, o.Err)
 }
 
 // logConfig computes the settings of a container's log.
@@ -112,9 +112,15 @@ func (e *Room) watchWriter(id string) *logWriter {
 // lives tells whether more output may come: the container runs, whatever has
 // become of its keeper, or the keeper has not seen to its end yet, or waits to
 // start it again. One that was removed writes no more.
-func (w *logWriter) lives() bool {
+func (w *logWriter) lives() (bool, error) {
 	r, st, err := w.e.Load(w.id)
-	return err == nil && (st.Running() || st != state.Removing && r.Keeper.Look() != state.Gone)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return st.Running() || st != state.Removing && r.Keeper.Look() != state.Gone, nil
 }
 
 func (w *logWriter) close() {

@@ -125,7 +125,7 @@ func BenchmarkReplay(b *testing.B) {
 					}()
 					o := all()
 					o.Timestamps = stamps
-					if err := Read(dir, c, o, pw, pw); err != nil {
+					if err := Read(b.Context(), dir, c, o, pw, pw); err != nil {
 						b.Fatal(err)
 					}
 					pw.Close()

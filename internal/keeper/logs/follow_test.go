@@ -2,7 +2,10 @@ package logs
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -53,8 +56,8 @@ func TestFollow(t *testing.T) {
 			}()
 			var got bytes.Buffer
 			o := all()
-			o.Follow = func() bool { return !over.Load() }
-			if err := Read(dir, c, o, counter{&got, &seen}, &got); err != nil {
+			o.Follow = func() (bool, error) { return !over.Load(), nil }
+			if err := Read(t.Context(), dir, c, o, counter{&got, &seen}, &got); err != nil {
 				t.Fatal(err)
 			}
 			<-wrote
@@ -82,8 +85,46 @@ func TestFollowUntil(t *testing.T) {
 	var b bytes.Buffer
 	o := all()
 	o.Until = time.Now().Add(20 * time.Millisecond)
-	o.Follow = func() bool { return true }
-	if err := Read(dir, c, o, &b, &b); err != nil || b.String() != "one\n" {
+	o.Follow = func() (bool, error) { return true, nil }
+	if err := Read(t.Context(), dir, c, o, &b, &b); err != nil || b.String() != "one\n" {
 		t.Errorf("%q: %v", b.String(), err)
+	}
+}
+
+// TestFollowEarly: a reader that follows before there is a log, or any directory of
+// one, sees all of it at once, and ends with its context.
+func TestFollowEarly(t *testing.T) {
+	for _, driver := range fileDrivers {
+		dir, c := t.TempDir()+"/logs/id", config(driver)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r, w := io.Pipe()
+		forever, never, err := os.Pipe() // the writer lives
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer forever.Close()
+		defer never.Close()
+		o := all()
+		o.Wake = []int{int(forever.Fd())}
+		asked := make(chan struct{}, 100)
+		o.Follow = func() (bool, error) {
+			asked <- struct{}{}
+			return true, nil
+		}
+		go func() { w.CloseWithError(Read(ctx, dir, c, o, w, w)) }()
+		<-asked
+		fill(t, dir, c, []piece{{Stdout, "one\n", 0}})
+		b := make([]byte, 10)
+		if n, err := r.Read(b); err != nil || string(b[:n]) != "one\n" {
+			t.Errorf("%s: %q, %v", driver, b[:n], err)
+		}
+		if n := len(asked); n > 20 {
+			t.Errorf("%s: asked %d times", driver, n)
+		}
+		cancel()
+		if _, err := r.Read(b); err != io.EOF {
+			t.Errorf("%s: %v", driver, err)
+		}
 	}
 }

@@ -51,7 +51,7 @@ func FuzzIndex(f *testing.F) {
 			o := all()
 			o.Tail = tail
 			var got bytes.Buffer
-			if err := Read(dir, config(Local), o, &got, &got); err != nil {
+			if err := Read(t.Context(), dir, config(Local), o, &got, &got); err != nil {
 				t.Fatal(err)
 			}
 			if got.Len() > len(raw) {

@@ -51,10 +51,10 @@ func fill(t testing.TB, dir string, c *Config, list []piece) {
 func read(t testing.TB, dir string, c *Config, o *ReadOptions) (stdout, stderr, both string) {
 	t.Helper()
 	var a, b, ab bytes.Buffer
-	if err := Read(dir, c, o, &a, &b); err != nil {
+	if err := Read(t.Context(), dir, c, o, &a, &b); err != nil {
 		t.Fatal(err)
 	}
-	if err := Read(dir, c, o, &ab, &ab); err != nil {
+	if err := Read(t.Context(), dir, c, o, &ab, &ab); err != nil {
 		t.Fatal(err)
 	}
 	return a.String(), b.String(), ab.String()

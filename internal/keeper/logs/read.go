@@ -1,6 +1,8 @@
 package logs
 
 import (
+	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -19,10 +21,10 @@ type ReadOptions struct {
 
 	// Follow waits for more. It is asked whenever there is nothing to read
 	// whether the writer may still write, after which everything is read once
-	// more; nil does not wait.
-	Follow func() bool
+	// more; nil does not wait. Its error ends the reading.
+	Follow func() (bool, error)
 	// Wake are descriptors that become readable when the answer of Follow may
-	// have changed; without any it is asked once a second.
+	// have changed; when none is left it is asked once a second.
 	Wake []int
 	// Lost is called where output is missing that could not be written. May
 	// be nil. Formats without a mark for it have a line in its place.
@@ -60,8 +62,8 @@ type source interface {
 
 // Read gives out a log: the two streams to their writers, in the order in
 // which they were read from the container. A log that nobody has written yet
-// is empty.
-func Read(dir string, c *Config, o *ReadOptions, out, errs io.Writer) error {
+// is empty. The end of the context ends the following.
+func Read(ctx context.Context, dir string, c *Config, o *ReadOptions, out, errs io.Writer) error {
 	var s source
 	watch := dir
 	switch c.Driver {
@@ -86,7 +88,7 @@ func Read(dir string, c *Config, o *ReadOptions, out, errs io.Writer) error {
 		}
 		return p.all(s)
 	}
-	w, err := newWatcher(watch, o.Wake)
+	w, err := newWatcher(ctx, watch, o.Wake)
 	if err != nil {
 		return err
 	}
@@ -95,11 +97,11 @@ func Read(dir string, c *Config, o *ReadOptions, out, errs io.Writer) error {
 		return err
 	}
 	for {
-		more := o.Follow()
-		if err := p.all(s); err != nil || !more {
+		more, err := o.Follow()
+		if err := errors.Join(p.all(s), err); err != nil || !more || ctx.Err() != nil {
 			return err
 		}
-		limit := time.Second
+		limit := time.Duration(0)
 		if s.pending() {
 			limit = 2 * time.Millisecond
 		}
@@ -108,7 +110,9 @@ func Read(dir string, c *Config, o *ReadOptions, out, errs io.Writer) error {
 			if left < 0 {
 				return nil
 			}
-			limit = min(limit, left+time.Millisecond)
+			if left += time.Millisecond; limit == 0 || left < limit {
+				limit = left
+			}
 		}
 		if err := w.wait(limit); err != nil {
 			return err
