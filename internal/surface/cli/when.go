@@ -12,11 +12,11 @@ import (
 // since 1970 with an optional fraction, a duration before now ("1h30m"), or a
 // date and time of which the end may be missing. Without a zone it is local.
 func ParseWhen(s string, now time.Time) (time.Time, error) {
+	if t, ok := unixTime(s); ok { // before durations, of which "0" is one too
+		return t, nil
+	}
 	if d, err := time.ParseDuration(s); err == nil {
 		return now.Add(-d), nil
-	}
-	if t, ok := unixTime(s); ok {
-		return t, nil
 	}
 	for _, layout := range [...]string{
 		time.RFC3339Nano, "2006-01-02T15:04Z07:00", "2006-01-02T15Z07:00", "2006-01-02Z07:00",
