@@ -14,6 +14,7 @@ import (
 // ports lists what a container publishes and what it, or its image, exposes.
 func ports(c *api.ContainerConfig, exposed []string) []api.Port {
 	var list []api.Port
+	known := map[api.Port]bool{}
 	for spec, bindings := range c.HostConfig.PortBindings {
 		number, proto, ok := splitPort(spec)
 		if !ok {
@@ -26,6 +27,7 @@ func ports(c *api.ContainerConfig, exposed []string) []api.Port {
 			}
 			for _, ip := range hostIPs(b.HostIP) {
 				list = append(list, api.Port{IP: ip, PrivatePort: number, PublicPort: uint16(public), Type: proto})
+				known[api.Port{PrivatePort: number, Type: proto}] = true
 			}
 		}
 	}
@@ -33,9 +35,16 @@ func ports(c *api.ContainerConfig, exposed []string) []api.Port {
 		exposed = append(exposed, spec)
 	}
 	for _, spec := range exposed {
-		number, proto, ok := splitPort(spec)
-		if ok && !slices.ContainsFunc(list, func(p api.Port) bool { return p.PrivatePort == number && p.Type == proto }) {
-			list = append(list, api.Port{PrivatePort: number, Type: proto})
+		ranges, err := portRanges([]string{spec})
+		if err != nil {
+			continue // an image may say anything
+		}
+		for n := uint32(ranges[0].first); n <= uint32(ranges[0].last); n++ {
+			number, proto := uint16(n), ranges[0].proto
+			if p := (api.Port{PrivatePort: number, Type: proto}); !known[p] {
+				known[p] = true
+				list = append(list, p)
+			}
 		}
 	}
 	slices.SortFunc(list, func(a, b api.Port) int {

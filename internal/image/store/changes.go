@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tare-engine/tare/internal/api"
@@ -11,18 +12,25 @@ import (
 	"github.com/tare-engine/tare/internal/lib/fault"
 )
 
-// applyChanges applies Dockerfile instructions to c, as docker import --change
-// does.
+// applyChanges applies Dockerfile instructions to c, as docker commit and import
+// do with --change and a build does: variables are those of the image so far.
 func applyChanges(c *api.ImageDefaults, changes []string) error {
+	ch := changer{c: c}
 	for _, change := range changes {
-		if err := applyChange(c, change); err != nil {
+		if err := ch.apply(change); err != nil {
 			return fault.New(fault.Invalid, "apply change %q: %w", change, err)
 		}
 	}
 	return nil
 }
 
-func applyChange(c *api.ImageDefaults, change string) error {
+type changer struct {
+	c   *api.ImageDefaults
+	cmd bool // one of the changes was CMD
+}
+
+func (ch *changer) apply(change string) (err error) {
+	c := ch.c
 	name, rest, _ := strings.Cut(strings.TrimSpace(change), " ")
 	rest = strings.TrimSpace(rest)
 	if rest == "" {
@@ -30,9 +38,12 @@ func applyChange(c *api.ImageDefaults, change string) error {
 	}
 	switch strings.ToUpper(name) {
 	case "CMD":
-		c.Cmd = command(c, rest)
+		c.Cmd, ch.cmd = command(c, rest), true
 	case "ENTRYPOINT":
 		c.Entrypoint = command(c, rest)
+		if !ch.cmd {
+			c.Cmd = nil // it was meant for another program
+		}
 	case "SHELL":
 		list, ok := jsonList(rest)
 		if !ok {
@@ -40,7 +51,7 @@ func applyChange(c *api.ImageDefaults, change string) error {
 		}
 		c.Shell = list
 	case "ENV":
-		pairs, err := keyValues(rest)
+		pairs, err := keyValues(rest, c.Env)
 		if err != nil {
 			return err
 		}
@@ -48,7 +59,7 @@ func applyChange(c *api.ImageDefaults, change string) error {
 			c.Env = setEnv(c.Env, p[0], p[1])
 		}
 	case "LABEL":
-		pairs, err := keyValues(rest)
+		pairs, err := keyValues(rest, c.Env)
 		if err != nil {
 			return err
 		}
@@ -59,11 +70,18 @@ func applyChange(c *api.ImageDefaults, change string) error {
 			c.Labels[p[0]] = p[1]
 		}
 	case "EXPOSE":
-		for _, p := range strings.Fields(rest) {
-			if !strings.Contains(p, "/") {
-				p += "/tcp"
+		list, err := words(rest, c.Env)
+		if err != nil {
+			return err
+		}
+		for _, w := range list {
+			ports, err := exposed(w)
+			if err != nil {
+				return err
 			}
-			c.ExposedPorts = insert(c.ExposedPorts, strings.ToLower(p))
+			for _, p := range ports {
+				c.ExposedPorts = insert(c.ExposedPorts, p)
+			}
 		}
 	case "VOLUME":
 		list, ok := jsonList(rest)
@@ -71,29 +89,57 @@ func applyChange(c *api.ImageDefaults, change string) error {
 			list = strings.Fields(rest)
 		}
 		for _, v := range list {
+			if v, err = expand(v, c.Env); err != nil {
+				return err
+			}
+			if v == "" {
+				return fault.New(fault.Invalid, "a path is empty")
+			}
 			c.Volumes = insert(c.Volumes, v)
 		}
 	case "USER":
-		c.User = rest
+		c.User, err = expand(rest, c.Env)
 	case "WORKDIR":
+		if rest, err = expand(rest, c.Env); err != nil {
+			return err
+		}
 		if !path.IsAbs(rest) {
 			rest = path.Join("/", c.WorkingDir, rest)
 		}
 		c.WorkingDir = path.Clean(rest)
 	case "STOPSIGNAL":
-		c.StopSignal = rest
+		c.StopSignal, err = expand(rest, c.Env)
 	case "ONBUILD":
 		c.OnBuild = append(c.OnBuild, rest)
 	case "HEALTHCHECK":
-		h, err := healthcheck(rest)
-		if err != nil {
-			return err
-		}
-		c.Healthcheck = h
+		c.Healthcheck, err = healthcheck(rest)
 	default:
 		return fault.New(fault.Invalid, "unknown instruction %s", name)
 	}
-	return nil
+	return err
+}
+
+// exposed are the ports of a word such as 80, 53/udp or 8000-8002.
+func exposed(word string) ([]string, error) {
+	ports, proto, given := strings.Cut(word, "/")
+	if !given {
+		proto = "tcp"
+	}
+	first, last, isRange := strings.Cut(ports, "-")
+	if !isRange {
+		last = first
+	}
+	from, err1 := strconv.ParseUint(first, 10, 16)
+	to, err2 := strconv.ParseUint(last, 10, 16)
+	proto = strings.ToLower(proto)
+	if err1 != nil || err2 != nil || from == 0 || to < from || !slices.Contains([]string{"tcp", "udp", "sctp"}, proto) {
+		return nil, fault.New(fault.Invalid, "invalid containerPort: %s", word)
+	}
+	var list []string
+	for n := from; n <= to; n++ {
+		list = append(list, strconv.FormatUint(n, 10)+"/"+proto)
+	}
+	return list, nil
 }
 
 // command is the exec form, or the shell form run by the image's shell.
@@ -114,21 +160,30 @@ func jsonList(s string) ([]string, bool) {
 }
 
 // keyValues parses `key=value "k"="v w"` and the old form `key value`.
-func keyValues(s string) ([][2]string, error) {
-	words, err := splitWords(s)
+func keyValues(s string, env []string) ([][2]string, error) {
+	list, err := splitWords(s)
 	if err != nil {
 		return nil, err
 	}
-	if !strings.Contains(words[0], "=") {
+	if !strings.Contains(list[0], "=") {
 		key, value, ok := strings.Cut(s, " ")
 		if !ok {
 			return nil, fault.New(fault.Invalid, "want key=value")
 		}
-		return [][2]string{{key, strings.TrimSpace(value)}}, nil
+		if value, err = expand(strings.TrimSpace(value), env); err != nil {
+			return nil, err
+		}
+		return [][2]string{{key, value}}, nil
 	}
 	var out [][2]string
-	for _, w := range words {
+	for _, w := range list {
 		key, value, ok := strings.Cut(w, "=")
+		if key, err = expand(key, env); err != nil {
+			return nil, err
+		}
+		if value, err = expand(value, env); err != nil {
+			return nil, err
+		}
 		if !ok || key == "" {
 			return nil, fault.New(fault.Invalid, "want key=value")
 		}
@@ -137,41 +192,20 @@ func keyValues(s string) ([][2]string, error) {
 	return out, nil
 }
 
-// splitWords splits at blanks that are not quoted, and takes the quotes away.
-func splitWords(s string) ([]string, error) {
-	var words []string
-	var word []byte
-	inWord := false
-	quote := byte(0)
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case c == '\\' && quote != '\'' && i+1 < len(s):
-			i++
-			word, inWord = append(word, s[i]), true
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			} else {
-				word = append(word, c)
-			}
-		case c == '"' || c == '\'':
-			quote, inWord = c, true
-		case c == ' ' || c == '\t':
-			if inWord {
-				words, word, inWord = append(words, string(word)), nil, false
-			}
-		default:
-			word, inWord = append(word, c), true
+// words are those of a list, with their variables. A value with blanks is several.
+func words(s string, env []string) ([]string, error) {
+	list, err := splitWords(s)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, w := range list {
+		if w, err = expand(w, env); err != nil {
+			return nil, err
 		}
+		out = append(out, strings.Fields(w)...)
 	}
-	if quote != 0 {
-		return nil, fault.New(fault.Invalid, "a quote is not closed")
-	}
-	if inWord {
-		words = append(words, string(word))
-	}
-	return words, nil
+	return out, nil
 }
 
 // setEnv replaces the variable where it stands, or appends it.

@@ -96,6 +96,18 @@ func TestChanges(t *testing.T) {
 		{"VOLUME /b /a\nVOLUME [\"/c\"]", api.ImageDefaults{Volumes: []string{"/a", "/b", "/c"}}, ""},
 		{"USER u:g\nSTOPSIGNAL SIGINT\nONBUILD RUN x", api.ImageDefaults{User: "u:g", StopSignal: "SIGINT", OnBuild: []string{"RUN x"}}, ""},
 		{"WORKDIR /a\nWORKDIR b/../c", api.ImageDefaults{WorkingDir: "/a/c"}, ""},
+		{"ENV A=1\nENV B=$A:2 C=${A}x D=\\$A E='$A' F=\"$A b\" G=${N:-n} H=${A:+yes} I=$\nENV A=2 J=$A\nENV K $A $B", api.ImageDefaults{Env: []string{
+			"A=2", "B=1:2", "C=1x", "D=$A", "E=$A", "F=1 b", "G=n", "H=yes", "I=$", "J=1", "K=2 1:2",
+		}}, ""},
+		{"ENV P=90 D=/d\nEXPOSE $P 8000-8002 7/sctp\nWORKDIR $D/x\nUSER ${N-u}\nVOLUME [\"$D\"]\nLABEL l=$D", api.ImageDefaults{
+			Env: []string{"P=90", "D=/d"}, ExposedPorts: []string{"7/sctp", "8000/tcp", "8001/tcp", "8002/tcp", "90/tcp"},
+			WorkingDir: "/d/x", User: "u", Volumes: []string{"/d"}, Labels: map[string]string{"l": "/d"},
+		}, ""},
+		{"CMD [\"a\"]\nENTRYPOINT [\"b\"]", api.ImageDefaults{Cmd: []string{"a"}, Entrypoint: []string{"b"}}, ""},
+		{"EXPOSE 8002-8000", api.ImageDefaults{}, `apply change "EXPOSE 8002-8000": invalid containerPort: 8002-8000`},
+		{"ENV A=${B:?gone}", api.ImageDefaults{}, `apply change "ENV A=${B:?gone}": B: gone`},
+		{"ENV A=${B%x}", api.ImageDefaults{}, `apply change "ENV A=${B%x}": "${B%x}": this expansion is not supported`},
+		{"ENV A=${B", api.ImageDefaults{}, `apply change "ENV A=${B": ${ is not closed`},
 		{"HEALTHCHECK NONE", api.ImageDefaults{Healthcheck: []byte(`{"Test":["NONE"]}`)}, ""},
 		{"HEALTHCHECK CMD curl -f http://localhost/", api.ImageDefaults{Healthcheck: []byte(`{"Test":["CMD-SHELL","curl -f http://localhost/"]}`)}, ""},
 		{`HEALTHCHECK --interval=5s --retries=2 CMD ["a","b"]`, api.ImageDefaults{Healthcheck: []byte(`{"Test":["CMD","a","b"],"Interval":5000000000,"Retries":2}`)}, ""},
@@ -121,6 +133,14 @@ func TestChanges(t *testing.T) {
 		if diff := cmp.Diff(tt.want, c); err != nil || diff != "" {
 			t.Errorf("%q: %v\n%s", tt.changes, err, diff)
 		}
+	}
+}
+
+// TestChangesEntrypoint: the command of the image was meant for another program.
+func TestChangesEntrypoint(t *testing.T) {
+	c := api.ImageDefaults{Cmd: []string{"old"}}
+	if err := applyChanges(&c, []string{`ENTRYPOINT ["new"]`}); err != nil || c.Cmd != nil {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 
