@@ -79,7 +79,7 @@ func (in *Ingest) makeTree(ctx context.Context, l *Layer, plain io.Reader) error
 		if err != nil {
 			return err
 		}
-		if res.Entries == 0 {
+		if res.Size == 0 { // an archive without entries has its end mark: an image from scratch
 			return fault.New(fault.Invalid, "the archive is empty")
 		}
 		if err := settleImplied(fd, res.Implied, nil); err != nil {

@@ -149,7 +149,7 @@ func TestImportFails(t *testing.T) {
 	s := newStore(t)
 	work := t.TempDir()
 	for name, data := range map[string][]byte{
-		"empty.tar": archive(t), "text": bytes.Repeat([]byte("text "), 500), "cut.tar": archive(t, "a=1", "b=2")[:1030],
+		"text": bytes.Repeat([]byte("text "), 500), "cut.tar": archive(t, "a=1", "b=2")[:1030],
 		"x.zst": []byte("\x28\xb5\x2f\xfd......"), "zero": nil, "bad.tgz": zip(t, archive(t, "a=1"))[:40],
 	} {
 		if err := os.WriteFile(work+"/"+name, data, 0o600); err != nil {
@@ -163,7 +163,6 @@ func TestImportFails(t *testing.T) {
 		kind     fault.Kind
 	}{
 		{"none", "x", "", "import DIR/none: no such file or directory", fault.NotFound},
-		{"empty.tar", "x", "", "import DIR/empty.tar: the archive is empty", fault.Invalid},
 		{"zero", "x", "", "import DIR/zero: the archive is empty", fault.Invalid},
 		{"text", "x", "", "import DIR/text: unpack layer: no valid tar archive", fault.Invalid},
 		{"cut.tar", "x", "", "import DIR/cut.tar: unpack layer: the archive is cut short", fault.Invalid},
