@@ -222,45 +222,62 @@ func (a *authorizer) tokenGet(ctx context.Context, realm *url.URL, service strin
 }
 
 // challenge picks the scheme to use, bearer before basic, and its parameters
-// (RFC 7235).
+// (RFC 9110, 11.6.1: a header may have several challenges, with the same commas
+// between them that are between parameters).
 func challenge(headers []string) (scheme string, params map[string]string) {
 	for _, h := range headers {
-		s, rest, _ := strings.Cut(strings.TrimSpace(h), " ")
-		switch s = strings.ToLower(s); {
-		case s == "bearer", s == "basic" && scheme == "":
-			scheme, params = s, authParams(rest)
+		for _, c := range challenges(h) {
+			if c.scheme == "bearer" && scheme != "bearer" || c.scheme == "basic" && scheme == "" {
+				scheme, params = c.scheme, c.params
+			}
 		}
 	}
 	return scheme, params
 }
 
-// authParams reads key=value and key="quoted value" with commas between.
-func authParams(s string) map[string]string {
-	params := map[string]string{}
-	for s = strings.TrimLeft(s, " ,\t"); s != ""; s = strings.TrimLeft(s, " ,\t") {
-		key, rest, ok := strings.Cut(s, "=")
-		if !ok {
-			break
+type authChallenge struct {
+	scheme string
+	params map[string]string
+}
+
+// challenges reads a header: a word with = behind it is a parameter of the challenge
+// before, any other one begins a challenge. What is malformed ends it.
+func challenges(s string) (list []authChallenge) {
+	for {
+		s = strings.TrimLeft(s, " ,\t")
+		n := strings.IndexAny(s, " ,\t=\"")
+		if n < 0 {
+			n = len(s)
 		}
-		var value strings.Builder
-		if quoted := strings.HasPrefix(rest, `"`); quoted {
-			i := 1
-			for ; i < len(rest) && rest[i] != '"'; i++ {
-				if rest[i] == '\\' && i+1 < len(rest) {
-					i++
-				}
-				value.WriteByte(rest[i])
-			}
-			s = rest[min(i+1, len(rest)):]
+		if n == 0 {
+			return list
+		}
+		word := strings.ToLower(s[:n])
+		s = strings.TrimLeft(s[n:], " \t")
+		if value, is := strings.CutPrefix(s, "="); is && len(list) > 0 {
+			list[len(list)-1].params[word], s = paramValue(strings.TrimLeft(value, " \t"))
 		} else {
-			i := strings.IndexAny(rest, ", \t")
-			if i < 0 {
-				i = len(rest)
-			}
-			value.WriteString(rest[:i])
-			s = rest[i:]
+			list = append(list, authChallenge{word, map[string]string{}})
 		}
-		params[strings.ToLower(strings.TrimSpace(key))] = value.String()
 	}
-	return params
+}
+
+// paramValue reads a value, quoted or not, and returns what is behind it.
+func paramValue(s string) (value, rest string) {
+	if !strings.HasPrefix(s, `"`) {
+		n := strings.IndexAny(s, ", \t")
+		if n < 0 {
+			n = len(s)
+		}
+		return s[:n], s[n:]
+	}
+	var b strings.Builder
+	i := 1
+	for ; i < len(s) && s[i] != '"'; i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String(), s[min(i+1, len(s)):]
 }

@@ -413,6 +413,9 @@ func TestChallenge(t *testing.T) {
 		{[]string{`Basic realm="x"`, `Bearer realm="https://a/b?c=d,e",service=s, scope="r:a:pull,push"`}, "bearer", "map[realm:https://a/b?c=d,e scope:r:a:pull,push service:s]"},
 		{[]string{`Bearer realm="a\"b`}, "bearer", `map[realm:a"b]`},
 		{[]string{`Negotiate`}, "", "map[]"},
+		{[]string{`Negotiate YII=, Basic realm="log in, please", Bearer realm="t", service="x, y"`}, "bearer", "map[realm:t service:x, y]"},
+		{[]string{`Bearer realm=t,scope = "s" , Basic realm="r"`}, "bearer", "map[realm:t scope:s]"},
+		{[]string{`realm="x", Basic`, `"`, `=`, `,,`}, "", "map[]"},
 	} {
 		scheme, params := challenge(tt.headers)
 		if scheme != tt.scheme || fmt.Sprint(params) != tt.params {

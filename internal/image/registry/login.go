@@ -191,7 +191,7 @@ func (k *conn) searchV1(ctx context.Context, term string, limit int) ([]Found, e
 	if err != nil {
 		return nil, err
 	}
-	data, err := answer(resp)
+	data, err := bodyOf(resp)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (k *conn) catalog(ctx context.Context, term string, limit int) ([]Found, er
 		if err != nil {
 			return nil, err
 		}
-		data, err := answer(resp)
+		data, err := bodyOf(resp)
 		if err != nil {
 			return nil, err
 		}

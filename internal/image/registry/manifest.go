@@ -138,7 +138,7 @@ func (r *Repo) Tags(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := answer(resp)
+		data, err := bodyOf(resp)
 		if err != nil {
 			return nil, err
 		}

@@ -271,9 +271,9 @@ func drain(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// answer reads the body of an answer that must be 200 and small, and has done with
+// bodyOf reads the body of an answer that must be 200 and small, and has done with
 // the answer. The error is that of the status, or of the reading.
-func answer(resp *http.Response) ([]byte, error) {
+func bodyOf(resp *http.Response) ([]byte, error) {
 	defer drain(resp)
 	if resp.StatusCode != http.StatusOK {
 		return nil, statusError(resp)
