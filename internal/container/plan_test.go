@@ -215,7 +215,7 @@ func TestRefused(t *testing.T) {
 			l.Seccomp.Syscalls = l.Seccomp.Syscalls[len(l.Seccomp.Syscalls)-1:]
 		})},
 		{"no command", fault.Invalid, proc(func(p *specs.Process) { p.Args = nil })},
-		{"no command", fault.Invalid, proc(func(p *specs.Process) { p.Args = []string{""} })},
+		{`exec: "": executable file not found in $PATH`, fault.NotFound, proc(func(p *specs.Process) { p.Args = []string{""} })},
 		{`argument or variable "a\x00b": has a NUL byte`, fault.Invalid, proc(func(p *specs.Process) { p.Args = []string{"a\x00b"} })},
 		{`argument or variable "A=\x00": has a NUL byte`, fault.Invalid, proc(func(p *specs.Process) { p.Env = []string{"A=\x00"} })},
 	} {

@@ -13,8 +13,11 @@ import (
 // search happens in the container, with the container's PATH.
 func execChild(e *env) error {
 	args := e.spec.Process.Args
-	if len(args) == 0 || args[0] == "" {
+	if len(args) == 0 {
 		return fault.New(fault.Invalid, "no command")
+	}
+	if args[0] == "" {
+		return &ExecError{Errno: unix.ENOENT} // no file has that name
 	}
 	for _, list := range [2][]string{args, e.spec.Process.Env} {
 		for _, s := range list {
