@@ -72,7 +72,8 @@ type session struct {
 	init   spawn.Process
 	warn   func(string)
 
-	begun bool // the session is on disk
+	begun   bool   // the session is on disk
+	reaping func() // called when the command has ended and still has its number; or nil
 }
 
 // open finds the container of a session and takes hold of its first process.
@@ -287,6 +288,9 @@ func (s *session) connect(o *Options, x *container.ExecConfig) (*stdio.Files, *s
 // wait waits for the end of the command, gives the caller all its output, and
 // writes the end down. Err is what went wrong before.
 func (s *session) wait(r *running, err error) (int, error) {
+	if s.reaping != nil && r.c.Process.WaitEnd() == nil {
+		s.reaping()
+	}
 	status, werr := r.c.Process.Wait()
 	r.c.Process.Release()
 	if r.pipes != nil {
@@ -412,13 +416,12 @@ func (e *Room) Check(ctx context.Context, ref string, cfg *api.ExecConfig, out *
 		return 0, false, err
 	}
 	var k killer
+	s.reaping = func() { k.release() }
 	var timer *time.Timer
 	unhook := func() bool { return true }
 	// It is not left: a check that nobody waits for is killed.
 	code, err = s.run(context.WithoutCancel(ctx), &Options{Streams: stdio.Streams{Out: out, Err: out}}, func(x *container.Container) error {
-		if err := k.hold(x.Process.Pidfd); err != nil {
-			return err
-		}
+		k.hold(x.Process.Pid)
 		timer = time.AfterFunc(timeout, func() { k.kill(true) })
 		unhook = context.AfterFunc(ctx, func() { k.kill(false) })
 		return nil
@@ -434,36 +437,32 @@ func (e *Room) Check(ctx context.Context, ref string, cfg *api.ExecConfig, out *
 	return code, late, err
 }
 
-// killer kills a process, or does nothing once it is not held any more: a timer
-// may fire while its descriptor's number becomes another's.
+// killer kills a process with its session, so that what a check has started ends
+// with it, until it is released: then the number may become another's.
 type killer struct {
 	mu   sync.Mutex
-	fd   int // 0: none
+	pid  int // 0: none; our child, which has a session of its own and is not reaped
 	late bool
 }
 
-func (k *killer) hold(pidfd int) (err error) {
+func (k *killer) hold(pid int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.fd, err = unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
-	return err
+	k.pid = pid
 }
 
 func (k *killer) kill(late bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.fd > 0 {
+	if k.pid > 0 {
 		k.late = k.late || late
-		_ = unix.PidfdSendSignal(k.fd, unix.SIGKILL, nil, 0) // ESRCH: it has just ended
+		_ = unix.Kill(-k.pid, unix.SIGKILL)
 	}
 }
 
 func (k *killer) release() (late bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.fd > 0 {
-		_ = unix.Close(k.fd)
-	}
-	k.fd = 0
+	k.pid = 0
 	return k.late
 }

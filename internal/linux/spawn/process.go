@@ -50,6 +50,12 @@ func (p Process) Ended() bool {
 // Wait waits for p to end and reaps it.
 func (p Process) Wait() (Status, error) { return p.wait(unix.WEXITED) }
 
+// WaitEnd waits for p to end and does not reap it: its number stays its own.
+func (p Process) WaitEnd() error {
+	_, err := p.wait(unix.WEXITED | unix.WNOWAIT)
+	return err
+}
+
 func (p Process) wait(options int) (Status, error) {
 	var si siginfo
 	for {
