@@ -93,7 +93,7 @@ func (s *Store) openLocks() (int, error) {
 	}
 	fd, err := open()
 	if errors.Is(err, unix.ENOENT) {
-		if err := os.MkdirAll(s.run, 0o711); err != nil {
+		if err := os.MkdirAll(s.run, 0o700); err != nil {
 			return -1, err
 		}
 		fd, err = open()

@@ -51,7 +51,7 @@ func (s *Store) Begin(p Pending) (*Pending, error) {
 	binary.LittleEndian.PutUint32(b, p.size)
 	fd, err := openPending(s.run, unix.O_CREAT)
 	if errors.Is(err, unix.ENOENT) {
-		if err := os.MkdirAll(s.run, 0o711); err != nil {
+		if err := os.MkdirAll(s.run, 0o700); err != nil {
 			return nil, err
 		}
 		fd, err = openPending(s.run, unix.O_CREAT)

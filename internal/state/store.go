@@ -27,6 +27,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,7 +189,7 @@ func (s *Store) Reserve(name, id string) error {
 	link := s.nameLink(name)
 	err := unix.Symlink(linkText(id), link)
 	if err == unix.ENOENT {
-		if err := os.MkdirAll(filepath.Dir(link), 0o711); err != nil {
+		if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
 			return err
 		}
 		err = unix.Symlink(linkText(id), link)
@@ -280,8 +281,8 @@ func (s *Store) NameOf(id string) string {
 	return ""
 }
 
-// Create writes the first record of a container, in one write and without a
-// rename: a reader that comes between sees an empty file, which is none.
+// Create writes the first record of a container. An empty file is no record that is
+// being written: a power cut has left it.
 func (s *Store) Create(r *Record) error {
 	b := r.encode()
 	path := s.path(r.ID, r.Remove)
@@ -289,17 +290,23 @@ func (s *Store) Create(r *Record) error {
 		s.mark(r)
 		return nil
 	}
-	err := fsatomic.CreateFile(path, b, 0o600)
+	temp := s.staged(r.ID, r.Remove)
+	err := fsatomic.CreateFile(temp, b, 0o600)
 	if errors.Is(err, unix.ENOENT) {
-		if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
-		err = fsatomic.CreateFile(path, b, 0o600)
+		err = fsatomic.CreateFile(temp, b, 0o600)
 	}
-	if err == nil {
-		s.mark(r)
+	if err != nil {
+		return err
 	}
-	return err
+	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE); err != nil {
+		_ = unix.Unlink(temp) // the first error counts
+		return fmt.Errorf("create %s: %w", path, err)
+	}
+	s.mark(r)
+	return nil
 }
 
 // spare is the record file of a container that is gone, kept for the next
@@ -367,7 +374,7 @@ func (s *Store) Sync(id string) error {
 func (s *Store) Get(id string) (*Record, error) {
 	for _, remove := range []bool{false, true} {
 		b, err := fsatomic.ReadFile(s.path(id, remove))
-		if errors.Is(err, unix.ENOENT) || err == nil && len(b) == 0 {
+		if errors.Is(err, unix.ENOENT) {
 			continue
 		}
 		if err != nil {

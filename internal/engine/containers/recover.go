@@ -68,7 +68,10 @@ func (e *Room) recoverUnrecorded(p *state.Pending, r *state.Record) error {
 	if p.Name == "" {
 		p.Name = e.State.NameOf(p.ID)
 	}
-	err := errors.Join(e.RemoveGroup(p.Cgroup), e.leave(p, r), e.discard(p.ID, p.Name, p.Remove), e.Snapshots.Sweep(p.ID))
+	if err := e.RemoveGroup(p.Cgroup); err != nil {
+		return err // something of it may run
+	}
+	err := errors.Join(e.leave(p, r), e.discard(p.ID, p.Name, p.Remove), e.Snapshots.Sweep(p.ID))
 	if err == nil && !p.Removal { // nobody has seen what was in them
 		err = e.Volumes.Remove(p.ID)
 	}
@@ -92,7 +95,10 @@ func (e *Room) recoverKept(p *state.Pending, r *state.Record) error {
 	if p.Started {
 		return nil // its end is to be written down: whoever looks at it does
 	}
-	if err := errors.Join(r.Proc.Kill(), e.RemoveGroup(p.Cgroup), e.leave(p, r)); err != nil {
+	if err := r.Proc.Kill(); err != nil {
+		return err
+	}
+	if err := errors.Join(e.RemoveGroup(p.Cgroup), e.leave(p, r)); err != nil {
 		return err
 	}
 	r.CutOff()

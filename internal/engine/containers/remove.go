@@ -8,7 +8,6 @@ import (
 	"github.com/tare-engine/tare/internal/engine/keepers"
 
 	"github.com/tare-engine/tare/internal/api"
-	"github.com/tare-engine/tare/internal/engine/ground"
 
 	"github.com/tare-engine/tare/internal/keeper/logs"
 	"github.com/tare-engine/tare/internal/lib/exit"
@@ -54,9 +53,12 @@ func (e *Room) removeNamed(ctx context.Context, ref string, force bool) (string,
 	defer lock.Unlock()
 	r, st, err := e.Load(id)
 	if err != nil && force && fault.KindOf(err) != fault.NotFound {
-		// Nothing is known of it but the id.
+		// Nothing is known of it but the id, which is the name of its cgroup.
+		if err := e.RemoveGroupsNamed(id); err != nil {
+			return "", err
+		}
 		name := e.State.NameOf(id)
-		return id, errors.Join(e.RemoveGroup(ground.CgroupParent+"/"+id), e.discard(id, name, false), e.discard(id, name, true))
+		return id, errors.Join(e.discard(id, name, false), e.discard(id, name, true))
 	}
 	if err != nil {
 		return "", err

@@ -80,6 +80,25 @@ func (g *Ground) RemoveGroup(path string) error {
 	return group.Remove(RemoveTimeout)
 }
 
+// RemoveGroupsNamed kills what is left in each cgroup of that name, wherever it is,
+// and removes it: a container's last resort when its record cannot be read.
+func (g *Ground) RemoveGroupsNamed(name string) error {
+	l, err := g.Layout()
+	if err != nil {
+		return err
+	}
+	paths, err := cgroupfs.Named(l, name)
+	if err != nil {
+		return err
+	}
+	for _, p := range paths {
+		if err := g.RemoveGroup(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ImageOf returns the image that a container was made from, or nil for one of
 // --rootfs. Its name is not asked: it may mean another image by now.
 func (g *Ground) ImageOf(r *state.Record) (*store.Image, error) {

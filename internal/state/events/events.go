@@ -148,7 +148,7 @@ func (j *Journal) open() error {
 	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_CLOEXEC | unix.O_NOFOLLOW
 	fd, err := unix.Open(j.path(), flags, 0o600)
 	if errors.Is(err, unix.ENOENT) {
-		if err := os.MkdirAll(j.dir, 0o711); err != nil {
+		if err := os.MkdirAll(j.dir, 0o700); err != nil {
 			return err
 		}
 		fd, err = unix.Open(j.path(), flags, 0o600)

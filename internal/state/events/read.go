@@ -179,7 +179,7 @@ type watch struct {
 }
 
 func (j *Journal) watch(ctx context.Context) (*watch, error) {
-	if err := os.MkdirAll(j.dir, 0o711); err != nil {
+	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return nil, err
 	}
 	in, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
