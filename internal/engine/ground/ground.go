@@ -43,14 +43,21 @@ type Ground struct {
 	children children
 }
 
-// Open returns the ground of a data root, which need not exist.
+// Open returns the ground of a data root, which need not exist. The error is Denied
+// for a root that others may write to.
 func Open(root, runRoot string, warn func(string)) (*Ground, error) {
-	for _, dir := range []*string{&root, &runRoot} {
-		abs, err := filepath.Abs(*dir)
+	for _, r := range []struct {
+		what string
+		dir  *string
+	}{{"data root", &root}, {"run root", &runRoot}} {
+		abs, err := filepath.Abs(*r.dir)
 		if err != nil {
 			return nil, err
 		}
-		*dir = abs
+		if err := checkRoot(r.what, abs); err != nil {
+			return nil, err
+		}
+		*r.dir = abs
 	}
 	facts, err := host.Probe()
 	if err != nil {

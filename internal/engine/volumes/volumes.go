@@ -47,7 +47,12 @@ func (r *Room) Make(ctx context.Context, w *ground.VolumeWant) error {
 }
 
 func (r *Room) make(ctx context.Context, w *ground.VolumeWant, v compose.Volume) error {
-	if err := os.MkdirAll(filepath.Dir(v.Path), 0o711); err != nil {
+	if err := os.MkdirAll(filepath.Dir(v.Path), 0o700); err != nil {
+		return err
+	}
+	// Set-user-id files of a container are nobody's on the host (CVE-2021-41091); an
+	// older tare made the directory so that others could pass through it.
+	if err := os.Chmod(r.Root+"/volumes", 0o700); err != nil { //nolint:gosec // a directory
 		return err
 	}
 	staging := filepath.Dir(v.Path) + "/" + fsatomic.Prefix + filepath.Base(v.Path)

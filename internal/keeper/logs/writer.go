@@ -202,14 +202,14 @@ func openFile(path string, flags int) (int, error) {
 
 // makeDir makes the directory of a log; its parents may be missing too.
 func makeDir(dir string) error {
-	err := unix.Mkdir(dir, 0o710)
+	err := unix.Mkdir(dir, 0o700)
 	if err == unix.ENOENT {
 		for i := 1; i < len(dir); i++ {
 			if dir[i] == '/' {
-				_ = unix.Mkdir(dir[:i], 0o711) // the last one tells
+				_ = unix.Mkdir(dir[:i], 0o700) // the last one tells
 			}
 		}
-		err = unix.Mkdir(dir, 0o710)
+		err = unix.Mkdir(dir, 0o700)
 	}
 	if err != nil && err != unix.EEXIST {
 		return fmt.Errorf("make log directory %s: %w", dir, err)

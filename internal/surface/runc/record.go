@@ -205,7 +205,7 @@ func (a *App) reserve(rec Record) (*entry, error) {
 func (c *entry) stage(root string) error {
 	s, err := fsatomic.Stage(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(root, 0o711); err == nil {
+		if err = os.MkdirAll(root, 0o700); err == nil {
 			s, err = fsatomic.Stage(root)
 		}
 	}
