@@ -68,7 +68,7 @@ func Open(root, runRoot string, warn func(string)) (*Ground, error) {
 		State: state.Open(root, runRoot, MadeUpName), ImageStore: store.Open(root), Snapshots: snapshot.Open(root), Events: events.Open(runRoot),
 		Warn: warn,
 	}
-	g.ImageStore.UserXattr = facts.UserNS
+	g.ImageStore.UserXattr, g.ImageStore.Warn = facts.UserNS, warn
 	return g, nil
 }
 

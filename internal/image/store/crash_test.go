@@ -282,8 +282,8 @@ func TestDamaged(t *testing.T) {
 			t.Errorf("%s: %v", ref, err)
 		}
 	}
-	if _, err := s.List(); err == nil {
-		t.Error("listed")
+	if list, err := s.List(); err != nil || len(list) != 0 {
+		t.Errorf("listed %v, %v", list, err)
 	}
 	if err := s.collect(); err == nil {
 		t.Error("collected, though it cannot know what is in use")

@@ -14,7 +14,7 @@ import (
 )
 
 // List returns all images, one for each name and one for each image without a
-// name, newest first.
+// name, newest first. One with a damaged record is left out, with a warning.
 func (s *Store) List() ([]Image, error) {
 	list, err := s.named()
 	if err != nil {
@@ -24,7 +24,7 @@ func (s *Store) List() ([]Image, error) {
 	for _, m := range list {
 		named[m.ID] = true
 	}
-	all, err := s.records("images")
+	all, err := s.readable("images")
 	if err != nil {
 		return nil, err
 	}

@@ -114,10 +114,30 @@ func (s *Store) resolveID(prefix string) (Image, error) {
 	return s.readRecord(s.root + "/images/" + prefix)
 }
 
-// named returns the images by name.
-func (s *Store) named() ([]Image, error) { return s.records("names") }
+// named returns the images by name, as far as their records can be understood.
+func (s *Store) named() ([]Image, error) { return s.readable("names") }
 
+// readable is records for those who show or look for images: one that is damaged, or
+// of a newer tare, is left out with a warning. One that could not be read may be any,
+// and is an error.
+func (s *Store) readable(dir string) ([]Image, error) {
+	return s.read(dir, func(err error) error {
+		if !errors.Is(err, errDamaged) && fault.KindOf(err) != fault.Unsupported {
+			return err
+		}
+		if s.Warn != nil {
+			s.Warn(err.Error())
+		}
+		return nil
+	})
+}
+
+// records are all of a directory: for those who remove what no record refers to.
 func (s *Store) records(dir string) ([]Image, error) {
+	return s.read(dir, func(err error) error { return err })
+}
+
+func (s *Store) read(dir string, failed func(error) error) ([]Image, error) {
 	files, err := s.entries(dir)
 	if err != nil {
 		return nil, err
@@ -129,7 +149,10 @@ func (s *Store) records(dir string) ([]Image, error) {
 			continue // removed meanwhile
 		}
 		if err != nil {
-			return nil, err
+			if err := failed(err); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		list = append(list, m)
 	}

@@ -64,6 +64,8 @@ type Store struct {
 	Gzip layer.Encoder
 	// UserXattr is for a store of a user namespace: see layer.Options.
 	UserXattr bool
+	// Warn gets a line for a damaged record that is left out; may be nil.
+	Warn func(string)
 
 	root string
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -408,5 +409,35 @@ func TestListMany(t *testing.T) {
 	}
 	if best > 30*time.Millisecond {
 		t.Errorf("took %v", best)
+	}
+}
+
+// TestListDamaged: one damaged record hides no other image, and nothing is removed
+// that it may refer to.
+func TestListDamaged(t *testing.T) {
+	s := newStore(t)
+	for _, name := range []string{"one", "two"} {
+		mustImport(t, s, name, name+"=1")
+	}
+	m, err := s.Resolve("one", Platform{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{s.root + "/images/" + strings.TrimPrefix(m.ID, "sha256:"), s.namePath(m.Name, m.Platform)} {
+		if err := os.Truncate(path, 40); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var warned []string
+	s.Warn = func(text string) { warned = append(warned, text) }
+	list, err := s.List()
+	if err != nil || len(list) != 1 || !strings.Contains(list[0].Name, "two") || len(warned) != 2 {
+		t.Errorf("%v, %v, warned %q", list, err, warned)
+	}
+	if _, err := s.Resolve("three", Platform{}); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := s.usage(); err == nil {
+		t.Error("what a damaged record refers to is not used")
 	}
 }
