@@ -246,13 +246,26 @@ func (s *Store) Free(name, id string) error { return s.free(name, id) }
 // reboot takes the record of a --rm container and leaves its name.
 func (s *Store) freeStale(name string) bool {
 	id := s.Owner(name)
-	if id == "" || s.Underway(id) {
+	if id == "" {
+		return s.garbage(name) && s.free(name, id) == nil
+	}
+	if s.Underway(id) {
 		return false
 	}
 	if _, err := s.Get(id); fault.KindOf(err) != fault.NotFound {
 		return false
 	}
 	return s.free(name, id) == nil
+}
+
+// garbage says that what stands for a name is nothing that was ever written for one.
+func (s *Store) garbage(name string) bool {
+	text, err := os.Readlink(s.nameLink(name))
+	if err != nil {
+		return errors.Is(err, unix.EINVAL) // no link
+	}
+	_, err = base64.RawURLEncoding.DecodeString(text)
+	return err != nil
 }
 
 // FreeStale gives back every name whose owner is gone.

@@ -84,6 +84,29 @@ func TestFree(t *testing.T) {
 	}
 }
 
+// TestReserveGarbage: what stands for a name and is nobody's blocks it for nobody.
+func TestReserveGarbage(t *testing.T) {
+	s := testStore(t)
+	if err := s.Reserve("first", id("a")); err != nil { // makes the directory
+		t.Fatal(err)
+	}
+	for name, make := range map[string]func(path string) error{
+		"file":  func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
+		"no id": func(path string) error { return os.Symlink("../../etc", path) },
+		"short": func(path string) error { return os.Symlink("abcd", path) },
+	} {
+		if err := make(s.nameLink("web")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Reserve("web", id("c")); err != nil || s.Owner("web") != id("c") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := s.free("web", id("c")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestCutOff: a start whose process lives is left alone, one that nobody
 // holds is undone once, and what it says of its id does not count.
 func TestCutOff(t *testing.T) {
