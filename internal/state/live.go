@@ -20,6 +20,7 @@ import (
 //	notify       the service manager's, as the container sees it
 //	end          how it ended, from the moment that the keeper has seen it, and
 //	             behind that, from exit.Size on, what its cgroup had counted
+//	stop         somebody stopped it and could not say so in its record
 
 // LiveDir is where a container's live things are.
 func (s *Store) LiveDir(id string) string { return s.run + "/live/" + id }
@@ -45,7 +46,7 @@ func (s *Store) MakeLive(id string) error {
 }
 
 // liveFiles are all that is ever in the directory.
-var liveFiles = [...]string{"/in", "/out", "/err", "/sock", "/notify", "/end", "/settings"}
+var liveFiles = [...]string{"/in", "/out", "/err", "/sock", "/notify", "/end", "/settings", "/stop"}
 
 // RemoveLive removes the directory, if it is there.
 func (s *Store) RemoveLive(id string) error {
@@ -98,11 +99,22 @@ func (s *Store) Counted(r *Record) (kills uint64, receipt []byte) {
 	return kills, text
 }
 
+// NoteStop notes that somebody stops this run, where the record cannot be written: the
+// disk of the data root is full, or read-only.
+func (s *Store) NoteStop(r *Record) error {
+	return fsatomic.WriteFile(s.LiveDir(r.ID)+"/stop", runOf(r.Proc), 0o600, fsatomic.Volatile)
+}
+
+func runOf(p Proc) []byte { return fmt.Appendf(nil, "%d %d\n", p.Pid, p.Start) }
+
 // ReadEnd adds to r what the keeper has noted of its end, if it has, and
 // reports whether it had.
 func (s *Store) ReadEnd(r *Record) bool {
 	e, ok := s.noted(r.ID, r.Proc)
 	if ok {
+		if b, err := os.ReadFile(s.LiveDir(r.ID) + "/stop"); err == nil && bytes.Equal(b, runOf(r.Proc)) {
+			r.StopRequested = true
+		}
 		r.End(e, 0, r.Finished)
 	}
 	return ok

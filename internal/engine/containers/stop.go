@@ -163,9 +163,8 @@ func (e *Room) claim(id string, a state.Action, change func(*state.Record) bool)
 		}
 	}
 	if change != nil && change(r) && (st.Running() || st == state.Restarting) {
-		// A full disk keeps nothing from being stopped, unless it would be
-		// started again.
-		if err := e.State.Put(r); err != nil && restarts(r) {
+		// A full disk keeps nothing from being stopped, nor lets it be started again.
+		if err := e.State.Put(r); err != nil && restarts(r) && e.State.NoteStop(r) != nil {
 			t.close()
 			return nil, err
 		}
