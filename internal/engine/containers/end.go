@@ -2,7 +2,6 @@ package containers
 
 import (
 	"errors"
-	"time"
 
 	"github.com/tare-engine/tare/internal/api"
 	"github.com/tare-engine/tare/internal/engine/ground"
@@ -178,21 +177,6 @@ func (n *ending) leaveSandbox() error { return n.e.Sandboxes.Leave(n.r, n.c) }
 
 func (n *ending) tell() error {
 	n.e.noteEnd(n.r)
-	return nil
-}
-
-// consult asks the container's restart policy.
-func (n *ending) consult() error {
-	r := n.r
-	r.Keeper = state.Proc{}
-	if n.again = !n.asked && startsAgain(n.c.HostConfig.RestartPolicy, r); !n.again {
-		r.RestartAt, r.Backoff = time.Time{}, 0
-		return nil
-	}
-	wait := backoff(time.Duration(r.Backoff), r.Finished.Sub(r.Started))
-	r.Backoff, r.RestartAt = int64(wait), ground.Now().Add(wait)
-	r.Restarts++
-	r.Keeper = n.starter
 	return nil
 }
 

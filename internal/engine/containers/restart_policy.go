@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tare-engine/tare/internal/api"
+	"github.com/tare-engine/tare/internal/engine/ground"
 
 	"github.com/tare-engine/tare/internal/state"
 )
@@ -44,4 +45,19 @@ func backoff(last, up time.Duration) time.Duration {
 		return firstBackoff
 	}
 	return min(2*last, lastBackoff)
+}
+
+// consult asks the container's restart policy.
+func (n *ending) consult() error {
+	r := n.r
+	r.Keeper = state.Proc{}
+	if n.again = !n.asked && startsAgain(n.c.HostConfig.RestartPolicy, r); !n.again {
+		r.RestartAt, r.Backoff = time.Time{}, 0
+		return nil
+	}
+	wait := backoff(time.Duration(r.Backoff), r.Finished.Sub(r.Started))
+	r.Backoff, r.RestartAt = int64(wait), ground.Now().Add(wait)
+	r.Restarts++
+	r.Keeper = n.starter
+	return nil
 }
