@@ -23,7 +23,7 @@ import (
 // Accounts are /etc/passwd and /etc/group of a root, nil where there are none.
 type Accounts struct {
 	Passwd, Group []byte
-	Err           error // one is there and cannot be read
+	Unread        error // why one that is there cannot be read
 }
 
 // Inputs is everything that a specification is computed from.
@@ -254,8 +254,8 @@ func CgroupPath(c *api.ContainerConfig, id, standard string) string {
 func processOptions(in *Inputs, m *modes, hostname string) ([]oci.Option, error) {
 	c, h := in.Config, &in.Config.HostConfig
 	who := UserString(&c.Config, in.Image)
-	if in.Accounts.Err != nil && (who != "" && who != "0" || len(h.GroupAdd) > 0) {
-		return nil, in.Accounts.Err // without them a user has another group, or none
+	if in.Unread != nil && (who != "" && who != "0" || len(h.GroupAdd) > 0) {
+		return nil, in.Unread // without them a user has another group, or none
 	}
 	user, err := userdb.Lookup(in.Passwd, in.Group, who, h.GroupAdd)
 	if err != nil {

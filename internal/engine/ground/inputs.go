@@ -140,8 +140,8 @@ func Accounts(open func(name string) (*os.File, error)) (a compose.Accounts) {
 		switch {
 		case err == nil:
 			*f.to = b
-		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) && a.Err == nil:
-			a.Err = fault.New(fault.KindOf(err), "read /%s of the container: %w", f.name, err)
+		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) && a.Unread == nil:
+			a.Unread = fault.New(fault.KindOf(err), "read /%s of the container: %w", f.name, err)
 		}
 	}
 	return a

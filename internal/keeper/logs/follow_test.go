@@ -3,6 +3,7 @@ package logs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -123,7 +124,7 @@ func TestFollowEarly(t *testing.T) {
 			t.Errorf("%s: asked %d times", driver, n)
 		}
 		cancel()
-		if _, err := r.Read(b); err != io.EOF {
+		if _, err := r.Read(b); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v", driver, err)
 		}
 	}

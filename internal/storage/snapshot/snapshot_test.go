@@ -149,8 +149,10 @@ func makeLookupLayers(t *testing.T, root string) []string {
 	for i, tree := range [][]string{
 		{"etc/top=1", "etc/hidden!", "gone!", "opaque/", "opaque/a=1", "file=1", "d/", "linked/", "was-dir=1"},
 		{"etc/passwd=2", "etc/hidden=2", "gone/x=2", "opaque/b=2", "file/x=2", "d=2", "l@etc/passwd", "was-dir/x=2", "dev#", "fifo|", "etc/l@passwd", "deep!"},
-		{"etc/passwd=3", "etc/group=3", "opaque/c=3", "d/x=3", "linked=3", "linkdir@etc", "deep/x=3",
-			"out@../../../etc/passwd", "sub/far@/etc/./", "far@sub/far", "round@round", "dangling@/nowhere", "hop@linkdir/../sub/../l"},
+		{
+			"etc/passwd=3", "etc/group=3", "opaque/c=3", "d/x=3", "linked=3", "linkdir@etc", "deep/x=3",
+			"out@../../../etc/passwd", "sub/far@/etc/./", "far@sub/far", "round@round", "dangling@/nowhere", "hop@linkdir/../sub/../l",
+		},
 	} {
 		dir := filepath.Join(root, "layers", string(rune('a'+i)))
 		for _, e := range tree {
