@@ -17,6 +17,7 @@ import (
 	"github.com/tare-engine/tare/internal/lib/fault"
 	"github.com/tare-engine/tare/internal/lib/fsatomic"
 	"github.com/tare-engine/tare/internal/storage/layer"
+	"github.com/tare-engine/tare/internal/storage/snapshot"
 )
 
 // keyLen is the length of a layer's key: 100 bits of its chain id.
@@ -132,30 +133,19 @@ func settleImplied(root int, names, lower []string) error {
 	return nil
 }
 
+// settle gives a directory the attributes of the one that the layers below have
+// there, also by way of a link, which the directory replaces (containerd and Docker
+// make one there too); without any it gets a fixed time.
 func settle(fd int, name string, lower []string) error {
-	var st unix.Stat_t
-	for _, l := range lower {
-		base, err := unix.Open(l, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		below, err := openBeneath(base, name)
-		_ = unix.Close(base)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			break // something else hides it
-		}
-		err = unix.Fstat(below, &st)
-		_ = unix.Close(below)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(unix.Fchown(fd, int(st.Uid), int(st.Gid)), unix.Fchmod(fd, st.Mode&0o7777)); err != nil {
-			return err
-		}
-		break
+	st, err := snapshot.StatDirInLayers(lower, name)
+	switch {
+	case err == nil:
+		err = errors.Join(unix.Fchown(fd, int(st.Uid), int(st.Gid)), unix.Fchmod(fd, st.Mode&0o7777))
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), fault.KindOf(err) == fault.Invalid:
+		st, err = unix.Stat_t{}, nil
+	}
+	if err != nil {
+		return err
 	}
 	return layer.SetTimes(fd, st.Mtim)
 }

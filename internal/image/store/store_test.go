@@ -271,6 +271,39 @@ func TestImplied(t *testing.T) {
 	}
 }
 
+// TestImpliedLink: a directory that a layer implies replaces a link below, as with
+// containerd and Docker, and has the attributes of what the link leads to, be it in
+// another layer.
+func TestImpliedLink(t *testing.T) {
+	s := newStore(t)
+	tarOf := func(headers ...tar.Header) *bytes.Buffer {
+		var b bytes.Buffer
+		tw := tar.NewWriter(&b)
+		for _, h := range headers {
+			h.ModTime = time.Unix(1e9, 0)
+			if err := tw.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tw.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return &b
+	}
+	m, err := s.AddImage(context.Background(), "x", Platform{}, api.ImageDefaults{},
+		tarOf(tar.Header{Typeflag: tar.TypeDir, Name: "run/", Mode: 0o750, Uid: 7}),
+		tarOf(tar.Header{Typeflag: tar.TypeSymlink, Name: "var/run", Linkname: "/run"}, tar.Header{Typeflag: tar.TypeSymlink, Name: "var/out", Linkname: "/none"}),
+		bytes.NewReader(archive(t, "var/run/x=1", "var/out/y=1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"var/run": "750 7:0 1000000000", "var/out": "755 0:0 0"} {
+		if got := stat(t, m.Lower[0]+"/"+name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestResolve(t *testing.T) {
 	s := newStore(t)
 	if _, err := s.Resolve("x", Platform{}); fault.KindOf(err) != fault.NotFound || err.Error() != "find image x: no such image" {

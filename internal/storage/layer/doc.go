@@ -8,7 +8,9 @@
 // Whiteouts (image-spec, layer.md) become what overlayfs wants: ".wh.NAME" a
 // character device 0:0 at NAME, ".wh..wh..opq" the opaque xattr on its
 // directory. A whiteout hides what lower layers have, never what the same
-// layer has, whichever entry comes first.
+// layer has, whichever entry comes first. No other name that begins with ".wh." is
+// ever in a tree, or packed: a container's own file of such a name would hide
+// another one in the image that is made of it.
 package layer
 
 import "github.com/tare-engine/tare/internal/lib/fault"
@@ -42,6 +44,7 @@ const (
 	whiteoutPrefix = ".wh."
 	whiteoutMeta   = ".wh..wh."
 	whiteoutOpaque = ".wh..wh..opq"
+	aufsLinks      = ".wh..wh.plnk" // a directory: files that entries are links to
 
 	trustedOverlay = "trusted.overlay."
 	userOverlay    = "user.overlay."

@@ -167,6 +167,9 @@ func TestPackWhiteouts(t *testing.T) {
 	if err := os.Link(root+"/gone", root+"/lost"); err != nil { // as overlayfs makes its marks
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(root+"/.wh.d", nil, 0o600); err != nil { // a container's own: it would hide d
+		t.Fatal(err)
+	}
 	var buf bytes.Buffer
 	if err := Pack(context.Background(), openRoot(t, root), &buf, PackOptions{Whiteouts: true}); err != nil {
 		t.Fatal(err)

@@ -89,6 +89,9 @@ func (p *packer) children(dirfd int, prefix string) error {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
+		if strings.HasPrefix(e.Name, whiteoutPrefix) {
+			continue // it would be a whiteout
+		}
 		if err := p.entry(dirfd, prefix, e.Name); err != nil {
 			return p.blame(prefix+e.Name, err)
 		}

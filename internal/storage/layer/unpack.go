@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tare-engine/tare/internal/lib/fault"
+	"github.com/tare-engine/tare/internal/lib/fsatomic"
 )
 
 // Options of Unpack.
@@ -83,6 +84,7 @@ type unpacker struct {
 	fresh  fresh
 	res    Result
 
+	links   bool                        // aufsLinks is there, until the end
 	implied map[string]bool             // directories made without an entry
 	times   map[string][2]unix.Timespec // set last: making entries changes them
 
@@ -97,6 +99,9 @@ func (u *unpacker) run(tr *tar.Reader) error {
 	for {
 		hdr, err := tr.Next()
 		if errors.Is(err, io.EOF) {
+			if err := u.dropLinks(); err != nil {
+				return err
+			}
 			return u.setTimes()
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
@@ -164,11 +169,17 @@ func (u *unpacker) entry(hdr *tar.Header, content io.Reader) error {
 	}
 
 	dir, base := splitName(name)
+	if reserved(dir) {
+		if dir != aufsLinks || hdr.Typeflag != tar.TypeReg {
+			return nil // bookkeeping
+		}
+		u.links = true
+	}
 	parent, err := u.openParent(dir)
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(base, whiteoutPrefix) {
+	if strings.HasPrefix(base, whiteoutPrefix) && !reserved(dir) {
 		return u.whiteout(parent, dir, base, attr.times)
 	}
 	switch hdr.Typeflag {
@@ -273,6 +284,21 @@ func (u *unpacker) hardLink(parent int, name, base, target string) error {
 		return invalid(name, "its link target "+target+" cannot be linked")
 	}
 	return err
+}
+
+// reserved says that one of the names of a path begins as those of whiteouts do: no
+// root has such a name (image-spec, layer.md).
+func reserved(path string) bool {
+	return strings.HasPrefix(path, whiteoutPrefix) || strings.Contains(path, "/"+whiteoutPrefix)
+}
+
+// dropLinks removes what aufs had for files with several names: the links to it stay.
+func (u *unpacker) dropLinks() error {
+	if !u.links {
+		return nil
+	}
+	delete(u.implied, aufsLinks)
+	return fsatomic.RemoveTree(u.root, aufsLinks)
 }
 
 // whiteout hides a name of the layers below. The marks of the same layer must

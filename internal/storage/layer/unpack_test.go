@@ -126,6 +126,10 @@ func TestUnpackShape(t *testing.T) {
 		{"opaque root", []tar.Header{file(".wh..wh..opq")}, "./opaque", "."},
 		{"opaque through a link", []tar.Header{dir("d"), link("l", "d"), file("l/.wh..wh..opq")}, "d/opaque l@", "."},
 		{"aufs bookkeeping", []tar.Header{dir(".wh..wh.plnk"), file(".wh..wh.aufs")}, "", "."},
+		{"aufs links", []tar.Header{
+			dir(".wh..wh.plnk"), file(".wh..wh.plnk/1.2"), file(".wh..wh.aufs"), dir("d"), hard("d/p", ".wh..wh.plnk/1.2"),
+		}, "d/ d/p", "."},
+		{"reserved names", []tar.Header{file(".wh.a/b"), file("c/.wh..wh.orph/x"), dir(".wh..wh.plnk/s"), link(".wh..wh.plnk/l", "/"), file("c/d")}, "c/ c/d", ". c"},
 		{"forged mark", []tar.Header{{
 			Typeflag: tar.TypeDir, Name: "d", Mode: 0o755, PAXRecords: map[string]string{"SCHILY.xattr.trusted.overlay.opaque": "y"},
 		}}, "d/", "."},

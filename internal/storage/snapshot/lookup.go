@@ -22,27 +22,49 @@ const maxLinks = 40
 // never lead out of the root. Anything that is no regular file is refused
 // (Invalid). The error wraps ENOENT when there is none.
 func OpenInLayers(layers []string, path string) (*os.File, error) {
+	fd, err := lookup(layers, path, func(int) error { return fault.New(fault.Invalid, "is a directory") })
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// StatDirInLayers is what an overlay of the layers would say of the directory at path,
+// links followed as by [OpenInLayers]. The error wraps ENOENT or ENOTDIR when there is
+// none.
+func StatDirInLayers(layers []string, path string) (st unix.Stat_t, err error) {
+	fd, err := lookup(layers, path, func(dir int) error { return unix.Fstat(dir, &st) })
+	if fd >= 0 {
+		_ = unix.Close(fd)
+		err = fmt.Errorf("open %s: %w", path, unix.ENOTDIR)
+	}
+	return st, err
+}
+
+// lookup opens a file; for a directory it calls atDir with the topmost of those that
+// are merged and returns -1.
+func lookup(layers []string, path string, atDir func(fd int) error) (int, error) {
 	parts := splitPath(path)
 	for range maxLinks {
-		fd, rest, err := walkLayers(layers, parts)
+		fd, rest, err := walkLayers(layers, parts, atDir)
 		if err != nil {
-			return nil, fault.New(fault.KindOf(err), "open %s: %w", path, err)
+			return -1, fault.New(fault.KindOf(err), "open %s: %w", path, err)
 		}
-		if fd >= 0 {
-			return os.NewFile(uintptr(fd), path), nil
+		if rest == nil {
+			return fd, nil
 		}
 		parts = rest
 	}
-	return nil, fault.New(fault.Invalid, "open %s: %w", path, unix.ELOOP)
+	return -1, fault.New(fault.Invalid, "open %s: %w", path, unix.ELOOP)
 }
 
 func splitPath(path string) []string {
 	return slices.DeleteFunc(strings.Split(path, "/"), func(p string) bool { return p == "" || p == "." })
 }
 
-// walkLayers walks a path from the root. It returns the file, or, at a link, the
-// path without it, which begins at the root again.
-func walkLayers(layers, parts []string) (file int, rest []string, err error) {
+// walkLayers walks a path from the root. It returns the file, or -1 after atDir, or, at
+// a link, the path without it, which begins at the root again.
+func walkLayers(layers, parts []string, atDir func(fd int) error) (file int, rest []string, err error) {
 	// trail are the directories on the way, each as those that the overlay merges.
 	var trail [][]int
 	defer func() {
@@ -74,7 +96,7 @@ func walkLayers(layers, parts []string) (file int, rest []string, err error) {
 			if link[0] != '/' {
 				rest = append(names, rest...)
 			}
-			return -1, append(rest, parts[i+1:]...), nil
+			return -1, append(append([]string{}, rest...), parts[i+1:]...), nil
 		case file >= 0 && last:
 			return file, nil, nil
 		case file >= 0:
@@ -83,7 +105,11 @@ func walkLayers(layers, parts []string) (file int, rest []string, err error) {
 		}
 		trail, names = append(trail, next), append(names, part)
 	}
-	return -1, nil, fault.New(fault.Invalid, "is a directory")
+	dirs := trail[len(trail)-1]
+	if len(dirs) == 0 {
+		return -1, nil, unix.ENOENT // there is no layer
+	}
+	return -1, nil, atDir(dirs[0])
 }
 
 // openTops opens the roots of the layers, as far down as they are seen.
