@@ -53,12 +53,7 @@ func (e *Room) removeNamed(ctx context.Context, ref string, force bool) (string,
 	defer lock.Unlock()
 	r, st, err := e.Load(id)
 	if err != nil && force && fault.KindOf(err) != fault.NotFound {
-		// Nothing is known of it but the id, which is the name of its cgroup.
-		if err := e.RemoveGroupsNamed(id); err != nil {
-			return "", err
-		}
-		name := e.State.NameOf(id)
-		return id, errors.Join(e.discard(id, name, false), e.discard(id, name, true))
+		return id, e.removeUnread(id)
 	}
 	if err != nil {
 		return "", err
@@ -96,6 +91,38 @@ func (e *Room) removeNamed(ctx context.Context, ref string, force bool) (string,
 	return id, nil
 }
 
+// removeUnread removes a container of which nothing is known but the id, which is the
+// name of its cgroup and of the directory in which its keeper listens.
+func (e *Room) removeUnread(id string) error {
+	keeper, err := e.keepers.Find(id)
+	if err != nil {
+		return err
+	}
+	if err := e.RemoveGroupsNamed(id); err != nil {
+		return err
+	}
+	if keeper.Pid != 0 { // it may write its log still, and would wait for our lock then
+		if err := keeper.Kill(); err != nil {
+			return err
+		}
+	}
+	name := e.State.NameOf(id)
+	return errors.Join(e.discard(id, name, false), e.discard(id, name, true))
+}
+
+// endKeeper lets the keeper of a container that has ended tell its clients, and kills
+// it if it does not end: it is not needed for anything.
+func (e *Room) endKeeper(ctx context.Context, keeper state.Proc) error {
+	if keeper.Pid == 0 {
+		return nil
+	}
+	if fd, _, err := keeper.Hold(); err == nil && fd >= 0 {
+		_, _ = waitEnd(ctx, fd, keepers.Timeout)
+		_ = unix.Close(fd)
+	}
+	return keeper.Kill()
+}
+
 // putDown kills a container that is about to be removed.
 func (e *Room) putDown(ctx context.Context, r *state.Record, st state.Status) error {
 	t := &target{r: r, st: st, pidfd: -1}
@@ -117,20 +144,11 @@ func (e *Room) putDown(ctx context.Context, r *state.Record, st state.Status) er
 	if err != nil || !ended {
 		return errors.Join(err, fault.New(fault.Unavailable, "process %d does not die of SIGKILL", r.Proc.Pid))
 	}
-	// Its clients learn the exit code. A keeper that does not end is not
-	// needed for anything.
 	r.StopRequested = true
-	noted := false
-	if r.Keeper.Pid != 0 {
-		if fd, _, err := r.Keeper.Hold(); err == nil && fd >= 0 {
-			_, _ = waitEnd(ctx, fd, keepers.Timeout)
-			_ = unix.Close(fd)
-		}
-		if err := r.Keeper.Kill(); err != nil {
-			return err
-		}
-		noted = e.State.ReadEnd(r)
+	if err := e.endKeeper(ctx, r.Keeper); err != nil {
+		return err
 	}
+	noted := r.Keeper.Pid != 0 && e.State.ReadEnd(r)
 	n := &ending{e: e, r: r, seen: killed(), warn: e.Warn}
 	if noted {
 		n.seen = r.Seen()

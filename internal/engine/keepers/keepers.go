@@ -72,6 +72,40 @@ func (k Keepers) Connect(ctx context.Context, r Kept) (*client.Client, error) {
 	}
 }
 
+// Find finds the keeper of a container of which only the id is known: it is who
+// listens. The zero Proc is none.
+func (k Keepers) Find(id string) (state.Proc, error) {
+	dir, err := unix.Open(k.State.LiveDir(id), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return state.Proc{}, nil
+	}
+	if err != nil {
+		return state.Proc{}, errNotKept(err)
+	}
+	defer func() { _ = unix.Close(dir) }()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return state.Proc{}, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	err = unix.Connect(fd, &unix.SockaddrUnix{Name: sockPath(dir)})
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
+		return state.Proc{}, nil // nobody does any more
+	}
+	if err != nil {
+		return state.Proc{}, errNotKept(err)
+	}
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return state.Proc{}, err
+	}
+	p, err := state.Identify(int(cred.Pid))
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return state.Proc{}, nil // it has just ended
+	}
+	return p, err
+}
+
 func errNotKept(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED):
