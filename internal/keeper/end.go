@@ -85,6 +85,9 @@ func (k *keeper) note() {
 	_ = unix.Close(fd)
 }
 
+// lastDrain bounds what is read when nothing else is waited for any more.
+const lastDrain = time.Second
+
 // forsake gives up the clients that do not take what they asked for: what is left
 // in the streams is the log's all the same.
 func (k *keeper) forsake() {
@@ -93,7 +96,7 @@ func (k *keeper) forsake() {
 		k.clients[i].owes = false
 	}
 	k.chunk = 0
-	k.drain()
+	k.drain(time.Now().Add(lastDrain))
 }
 
 // handOver closes the log, tells the clients, and executes tare, which writes

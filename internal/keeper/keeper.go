@@ -222,7 +222,7 @@ func (k *keeper) turn() {
 		k.sawEnd()
 	}
 	if k.ended {
-		k.drain()
+		k.drain(k.patient)
 	}
 }
 
@@ -352,8 +352,9 @@ func (k *keeper) peek(fd int) (n int, teed bool, err error) {
 }
 
 // drain takes what is left of a container that has ended. Where others hold
-// its streams there is no end of them, but a moment without anything.
-func (k *keeper) drain() {
+// its streams there is no end of them, but a moment without anything, and at the
+// latest the limit: they may write for ever.
+func (k *keeper) drain(limit time.Time) {
 	for i := range k.outputs {
 		o := &k.outputs[i]
 		for o.fd >= 0 && k.chunk == 0 {
@@ -362,7 +363,7 @@ func (k *keeper) drain() {
 			if err == unix.EINTR {
 				continue
 			}
-			if n == 0 {
+			if n == 0 || time.Now().After(limit) {
 				o.fd = -1
 				break
 			}
