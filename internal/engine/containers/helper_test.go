@@ -6,8 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/tare-engine/tare/internal/api"
 	"github.com/tare-engine/tare/test/verify/rig"
@@ -103,6 +106,32 @@ func keptEngine(t *testing.T) *house {
 		for _, name := range []string{"web", "other"} {
 			_, _ = e.Remove(context.Background(), name, true, true) // of a test that failed
 		}
+		waitForOthers(t, filepath.Dir(e.opt.RunRoot))
 	})
 	return e
+}
+
+// waitForOthers waits for the processes that have a directory in their command line: a
+// keeper whose container is gone may do the last of what could wait.
+func waitForOthers(t *testing.T, dir string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		left := ""
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range lines {
+			if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), dir+"/") {
+				left = path + ": " + strings.ReplaceAll(string(b), "\x00", " ")
+			}
+		}
+		if left == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Error("left: " + left)
+			return
+		}
+	}
 }
