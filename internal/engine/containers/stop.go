@@ -253,8 +253,9 @@ func (e *Room) stopWaiting(r *state.Record) error {
 	return e.putAway(r)
 }
 
-// Kill sends a signal to a running container's first process. After one that
-// ends it for good it returns when the end has been written down.
+// Kill sends a signal to a running container's first process. After SIGKILL it
+// returns when the end has been written down. SIGKILL and the container's stop signal
+// wake a paused one, which has to see to its end; others wait until it goes on.
 func (e *Room) Kill(ctx context.Context, ref, signal string) error {
 	sig := unix.SIGKILL
 	var err error
@@ -267,14 +268,14 @@ func (e *Room) Kill(ctx context.Context, ref, signal string) error {
 	if err != nil {
 		return err
 	}
+	ends := false
 	t, err := e.claim(id, state.Signal, func(r *state.Record) bool {
-		if r.StopRequested {
-			return false
-		}
 		c, err := ground.Config(r)
 		img, ierr := e.ImageConfig(r)
-		r.StopRequested = sig == unix.SIGKILL || err == nil && ierr == nil && sig == stopOf(c, img).signal
-		return r.StopRequested
+		ends = sig == unix.SIGKILL || err == nil && ierr == nil && sig == stopOf(c, img).signal
+		changed := ends && !r.StopRequested
+		r.StopRequested = r.StopRequested || ends
+		return changed
 	})
 	if err != nil {
 		return err
@@ -283,13 +284,13 @@ func (e *Room) Kill(ctx context.Context, ref, signal string) error {
 	if err := e.signal(ctx, t, sig); err != nil {
 		return err
 	}
-	if sig != unix.SIGKILL {
-		return nil
-	}
-	if t.st == state.Paused {
+	if ends && t.st == state.Paused {
 		if err := e.thaw(t.r); err != nil { // v1 keeps frozen tasks from dying
 			return err
 		}
+	}
+	if sig != unix.SIGKILL {
+		return nil
 	}
 	if ended, err := waitEnd(ctx, t.pidfd, killTimeout); err != nil || !ended {
 		return errors.Join(err, fault.New(fault.Unavailable, "process %d does not die of SIGKILL", t.r.Proc.Pid))
