@@ -8,8 +8,8 @@ type SandboxConfig struct {
 	Hostname    string            `json:"hostname,omitempty"`
 	NetworkMode string            `json:"networkMode,omitempty"` // as in [HostConfig]
 	Labels      map[string]string `json:"labels,omitempty"`
-	// SharePID gives it a pid namespace, whose first process is the sandbox's: it
-	// reaps what containers leave behind.
+	// SharePID gives it a pid namespace, whose first process is the sandbox's. It is
+	// not supported yet.
 	SharePID bool `json:"sharePID,omitempty"`
 }
 

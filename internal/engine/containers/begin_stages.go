@@ -60,6 +60,9 @@ func (s *start) again() error {
 	if st.Running() {
 		return errRunsAlready
 	}
+	if err := s.takeOver(r, st); err != nil {
+		return err
+	}
 	if st == state.Exited && r.Keeper.Pid != 0 {
 		n := &ending{e: e, r: r, seen: r.Seen(), asked: true, warn: e.Warn} // what starts it is this command
 		if _, err := n.walk(); err != nil {
@@ -77,6 +80,26 @@ func (s *start) again() error {
 	s.old, s.record = &old, *r
 	s.record.Warnings = nil // of this start
 	return nil
+}
+
+// takeOver makes sure that nobody else looks after the run before: neither a keeper
+// that still writes its log, nor one that waits to start it again. Who waits itself,
+// and is not the one that the record names any more, starts nothing: the container
+// was stopped, or started, meanwhile.
+func (s *start) takeOver(r *state.Record, st state.Status) error {
+	me, err := self()
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.q.retry && (st != state.Restarting || r.Keeper != me):
+		return fault.New(fault.Conflict, "its policy has no say any more")
+	case r.Keeper.Pid == 0 || r.Keeper == me:
+		return nil
+	case st == state.Restarting:
+		return r.Keeper.Kill()
+	}
+	return s.e.keepers.Written(r.Keeper)
 }
 
 // errRunsAlready is as good as a start.
@@ -337,6 +360,7 @@ func (s *start) disconnect(error) {
 // makeBox makes the container up to its start gate: what runs is on disk before
 // its program does anything.
 func (s *start) makeBox(context.Context) (err error) {
+	recorded := false
 	s.container, err = container.Make(s.box, func(c *container.Container) error {
 		s.show("clone")
 		proc, err := state.Identify(c.Process.Pid)
@@ -347,9 +371,13 @@ func (s *start) makeBox(context.Context) (err error) {
 		if err := s.write(proc); err != nil {
 			return err
 		}
+		recorded = true
 		s.show("recorded")
 		return s.sandbox.Enter(proc)
 	})
+	if err != nil && recorded {
+		s.unrecord(err)
+	}
 	return err
 }
 

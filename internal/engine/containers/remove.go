@@ -68,6 +68,11 @@ func (e *Room) removeNamed(ctx context.Context, ref string, force bool) (string,
 		err = r.Keeper.Kill()
 	case st == state.Exited && !r.EndWritten():
 		// Nobody has got to it yet, or nobody is left to.
+		if r.Keeper.Pid != 0 {
+			if err = e.keepers.Written(r.Keeper); err != nil {
+				return "", err
+			}
+		}
 		if err = e.ended(r).account(); force {
 			e.warn(err)
 			err = nil

@@ -200,7 +200,7 @@ func TestSandboxAlone(t *testing.T) {
 	e := keptEngine(t)
 	f := fakeNetwork{dir: fakeDir(&e.opt)}
 	r := sandboxes.New(e.Ground, fakeNetworks(&e.opt))
-	id, err := r.Create(t.Context(), &api.SandboxConfig{Hostname: "pod", NetworkMode: "fake", SharePID: true})
+	id, err := r.Create(t.Context(), &api.SandboxConfig{Hostname: "pod", NetworkMode: "fake"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,15 +213,15 @@ func TestSandboxAlone(t *testing.T) {
 	member := func(args ...string) *api.ContainerConfig {
 		c := testContainer(args...)
 		h := &c.HostConfig
-		h.NetworkMode, h.IpcMode, h.UTSMode, h.PidMode = mode, mode, mode, mode
+		h.NetworkMode, h.IpcMode, h.UTSMode = mode, mode, mode
 		return c
 	}
 	for range 2 {
-		c := member("sh", "-c", "hostname; ip link show lo | head -n 1; for n in net ipc uts pid; do readlink /proc/self/ns/$n; done; (sleep 0.01 &)")
+		c := member("sh", "-c", "hostname; ip link show lo | head -n 1; for n in net ipc uts; do readlink /proc/self/ns/$n; done; (sleep 0.01 &)")
 		c.HostConfig.AutoRemove = true
 		out, code, err := runContainer(t, e, c)
 		want := "pod\n1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue qlen 1000\n"
-		for _, ns := range []string{"net", "ipc", "uts", "pid"} {
+		for _, ns := range []string{"net", "ipc", "uts"} {
 			l, err := os.Readlink("/proc/" + strconv.Itoa(b.Keeper.Pid) + "/ns/" + ns)
 			if err != nil {
 				t.Fatal(err)
@@ -232,7 +232,12 @@ func TestSandboxAlone(t *testing.T) {
 			t.Errorf("exit code %d, %v:\n%s\nwant:\n%s", code, err, out, want)
 		}
 	}
-	c := member("sleep", "1000")
+	c := member("true")
+	c.HostConfig.AutoRemove, c.HostConfig.PidMode = true, mode // the keeper's is the host's
+	if _, _, err := runContainer(t, e, c); fault.KindOf(err) != fault.Unsupported {
+		t.Errorf("joined the host's pid namespace: %v", err)
+	}
+	c = member("sleep", "1000")
 	c.Name = "web"
 	web := begun(t, e, &Request{Config: c})
 	if i, err := r.Inspect(id); err != nil || !i.Ready || len(i.Containers) != 1 || i.Containers[0] != web || i.Config.Hostname != "pod" {
@@ -270,6 +275,9 @@ func TestSandboxAlone(t *testing.T) {
 	}
 	if err := r.Remove(id); err != nil {
 		t.Error(err)
+	}
+	if _, err := r.Create(t.Context(), &api.SandboxConfig{SharePID: true}); fault.KindOf(err) != fault.Unsupported {
+		t.Errorf("a pid namespace, whose first process would have the host's root: %v", err)
 	}
 	if _, err := r.Create(t.Context(), &api.SandboxConfig{NetworkMode: "nowhere"}); fault.KindOf(err) != fault.Unsupported {
 		t.Errorf("a network that is not there: %v", err)
@@ -325,6 +333,64 @@ func TestJoinStarting(t *testing.T) {
 	e.watch = nil
 	if code != 0 || err != nil || !looked {
 		t.Errorf("exit code %d, %v, looked %v", code, err, looked)
+	}
+	assertEmpty(t, e)
+}
+
+// TestJoinUnrecorded: where it cannot be written down who joined, nothing is left of the
+// start, and what was made before is what it was.
+func TestJoinUnrecorded(t *testing.T) {
+	e := keptEngine(t)
+	owner(t, e)
+	q := joined("web", nil)
+	made := *q.Config
+	made.Name = "kept"
+	before := begun(t, e, &Request{Config: &made, Until: Created})
+	t.Cleanup(func() { _, _ = e.Remove(context.Background(), "kept", true, true) })
+	if err := os.WriteFile(e.opt.RunRoot+"/sandboxes", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Begin(t.Context(), q); err == nil {
+		t.Error("it began")
+	}
+	if _, err := e.State.Find("web"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a record is left: %v", err)
+	}
+	if _, err := e.Begin(t.Context(), &Request{Ref: "kept"}); err == nil {
+		t.Error("it began")
+	}
+	if r, st, err := e.Load(before); err != nil || st == state.Exited && r.ExitCode == -1 {
+		t.Errorf("%v %+v, %v", st, r, err)
+	}
+	if err := os.Remove(e.opt.RunRoot + "/sandboxes"); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"kept", "other"} {
+		if _, err := e.Remove(t.Context(), ref, true, true); err != nil {
+			t.Error(err)
+		}
+	}
+	assertEmpty(t, e)
+}
+
+// TestRetryOfAnother: a keeper that waited to start a container again starts nothing once
+// somebody has stopped or started it.
+func TestRetryOfAnother(t *testing.T) {
+	e := keptEngine(t)
+	c := testContainer("sleep", "1000")
+	c.Name, c.HostConfig.RestartPolicy = "web", api.RestartPolicy{Name: api.RestartAlways}
+	id := begun(t, e, &Request{Config: c})
+	if err := e.Stop(t.Context(), id, StopOptions{Timeout: ptr(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.BeginAsKeeper(t.Context(), &Request{Ref: id}, -1, 0, true); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("started what was stopped: %v", err)
+	}
+	if _, st, err := e.Load(id); st != state.Exited || err != nil {
+		t.Errorf("%v, %v", st, err)
+	}
+	if _, err := e.Remove(t.Context(), id, true, true); err != nil {
+		t.Fatal(err)
 	}
 	assertEmpty(t, e)
 }

@@ -5,6 +5,9 @@ package keepers
 import (
 	"context"
 	"errors"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tare-engine/tare/internal/engine/ground"
@@ -104,6 +107,23 @@ func (k Keepers) Find(id string) (state.Proc, error) {
 		return state.Proc{}, nil // it has just ended
 	}
 	return p, err
+}
+
+// Written waits until the keeper of a container that has ended writes its log no more:
+// it has executed tare, which waits for the container's lock, or has ended. One that
+// does not get there, because of a client that does not read, is killed.
+func (k Keepers) Written(keeper state.Proc) error {
+	for b := ground.NewWaiter(Timeout); ; {
+		comm, err := os.ReadFile("/proc/" + strconv.Itoa(keeper.Pid) + "/comm")
+		switch {
+		case keeper.Look() == state.Gone:
+			return nil
+		case err == nil && strings.TrimSpace(string(comm)) != Program:
+			return nil
+		case !b.Wait():
+			return keeper.Kill()
+		}
+	}
 }
 
 func errNotKept(err error) error {

@@ -133,6 +133,9 @@ func (r *Room) open(s *ground.Sandbox, id string, n ground.Join) error {
 		if err != nil {
 			return err
 		}
+		if n.File == "pid" { // its keeper is in the host's
+			return fault.New(fault.Unsupported, "it has no pid namespace")
+		}
 		fd, err := namespaceOf(b.Keeper, n.File)
 		if err == nil {
 			s.Hold(n.Option, fd)
