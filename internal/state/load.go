@@ -58,7 +58,7 @@ func (s *Store) look(r *Record) (st Status, sure bool) {
 	switch {
 	case r.Removing:
 		return Removing, true
-	case r.Exited && !r.RestartAt.IsZero() && r.Keeper.Boot == BootID():
+	case r.Exited && !r.RestartAt.IsZero() && ThisBoot(r.Keeper.Boot):
 		return Restarting, true
 	case r.Exited:
 		return Exited, true
@@ -86,7 +86,7 @@ func (r *Record) Unseen() {
 // somebody to see to it, because whoever was to do it has been killed. What
 // the machine took down with it waits for somebody to start it.
 func (r *Record) Unsettled(st Status) bool {
-	if r.Keeper.Pid != 0 && r.Keeper.Boot != BootID() {
+	if r.Keeper.Pid != 0 && !ThisBoot(r.Keeper.Boot) {
 		return false
 	}
 	switch st {

@@ -158,16 +158,17 @@ func (p *Pending) Leave() { _ = unix.Close(p.fd) }
 // runs, with nobody to clean up after it.
 var ErrLater = errors.New("later")
 
-// Underway reports whether somebody holds a slot for the container.
+// Underway reports whether somebody holds a slot for the container. What cannot be
+// read may say so: nobody cleans up then.
 func (s *Store) Underway(id string) bool {
 	fd, err := openPending(s.run, 0)
 	if err != nil {
-		return false
+		return !errors.Is(err, unix.ENOENT)
 	}
 	defer func() { _ = unix.Close(fd) }()
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
-		return false
+		return true
 	}
 	for at := int64(0); at < st.Size; at += slotSize {
 		p, err := readSlot(fd, at)
@@ -175,7 +176,9 @@ func (s *Store) Underway(id string) bool {
 			continue
 		}
 		l := unix.Flock_t{Type: unix.F_WRLCK, Start: at, Len: slotSize}
-		return unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
+		if unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &l) != nil || l.Type != unix.F_UNLCK {
+			return true
+		}
 	}
 	return false
 }

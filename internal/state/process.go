@@ -21,17 +21,33 @@ type Proc struct {
 	Boot  string `json:"boot"`  // boot id
 }
 
-// BootID returns the kernel's random id of this boot.
-func BootID() string { return bootID() }
+// BootID returns the kernel's random id of this boot. Until it could be read once it
+// is an error, with which nothing is known of any process.
+func BootID() (string, error) {
+	bootID.Lock()
+	defer bootID.Unlock()
+	if bootID.id == "" {
+		b, err := fsatomic.ReadFile("/proc/sys/kernel/random/boot_id")
+		if err != nil {
+			return "", fault.New(fault.KindOf(err), "read the boot id: %w", err)
+		}
+		bootID.id = strings.TrimSpace(string(b))
+	}
+	return bootID.id, nil
+}
 
 // bootID is read once: it outlives every process.
-var bootID = sync.OnceValue(func() string {
-	b, err := fsatomic.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-})
+var bootID struct {
+	sync.Mutex
+	id string
+}
+
+// ThisBoot reports whether an id is that of this boot. What is not known is taken for
+// this one: of that nobody cleans up.
+func ThisBoot(id string) bool {
+	now, err := BootID()
+	return err != nil || id == now
+}
 
 // Identify returns the identity of a running process.
 func Identify(pid int) (Proc, error) {
@@ -39,7 +55,11 @@ func Identify(pid int) (Proc, error) {
 	if err != nil {
 		return Proc{}, err
 	}
-	return Proc{Pid: pid, Start: st.start, Boot: BootID()}, nil
+	boot, err := BootID()
+	if err != nil {
+		return Proc{}, err
+	}
+	return Proc{Pid: pid, Start: st.start, Boot: boot}, nil
 }
 
 type procStat struct {
@@ -145,10 +165,13 @@ const (
 
 // Look finds out how p is.
 func (p Proc) Look() Life {
-	if p.Pid <= 0 || p.Boot != BootID() {
+	if p.Pid <= 0 || !ThisBoot(p.Boot) {
 		return Gone
 	}
 	st, err := readStat(p.Pid)
+	if _, berr := BootID(); berr != nil && err == nil {
+		err = berr
+	}
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH):
 		return Gone
@@ -209,7 +232,8 @@ func (p Proc) Hold() (int, Life, error) {
 		return -1, Gone, nil
 	}
 	fd, err := unix.PidfdOpen(p.Pid, 0)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+	// EINVAL, and since Linux 6.17 ENOENT, is of a thread: the number is another's.
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 		return -1, Gone, nil
 	}
 	if err != nil {
@@ -230,7 +254,7 @@ func (p Proc) Hold() (int, Life, error) {
 // ended is no error.
 func (p Proc) Continue() error {
 	st, err := readStat(p.Pid)
-	if err != nil || st.start != p.Start || st.state != 'T' || p.Boot != BootID() {
+	if err != nil || st.start != p.Start || st.state != 'T' || !ThisBoot(p.Boot) {
 		return nil
 	}
 	fd, _, err := p.Hold()

@@ -21,6 +21,10 @@ func (e *Room) Boot(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	boot, err := state.BootID()
+	if err != nil {
+		return nil, err
+	}
 	var list []bootItem
 	errs := []error{e.sweepReboot(), e.Sandboxes.Recover(ctx)}
 	for _, id := range ids {
@@ -41,7 +45,7 @@ func (e *Room) Boot(ctx context.Context) ([]string, error) {
 		if r.Resolved != nil {
 			it.requires = r.Resolved.Requires
 		}
-		it.wanted = r.Proc.Boot != state.BootID() && startsAtBoot(c.HostConfig.RestartPolicy, r)
+		it.wanted = r.Proc.Boot != boot && startsAtBoot(c.HostConfig.RestartPolicy, r)
 		list = append(list, it)
 	}
 	order, err := bootOrder(list)

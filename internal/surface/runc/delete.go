@@ -126,7 +126,7 @@ func (o *deleteOptions) run(a *App, args []string) error {
 }
 
 // lives reports whether the container was made, in this boot.
-func (c *entry) lives() bool { return c.rec.Pid != 0 && c.rec.BootID == state.BootID() }
+func (c *entry) lives() bool { return c.rec.Pid != 0 && state.ThisBoot(c.rec.BootID) }
 
 // kill ends every process of a container.
 func (a *App) kill(c *entry) error {
