@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/tare-engine/tare/internal/lib/exit"
+	"github.com/tare-engine/tare/internal/lib/fault"
 	"github.com/tare-engine/tare/internal/lib/fsatomic"
 	"golang.org/x/sys/unix"
 )
@@ -108,27 +109,30 @@ func (s *Store) NoteStop(r *Record) error {
 func runOf(p Proc) []byte { return fmt.Appendf(nil, "%d %d\n", p.Pid, p.Start) }
 
 // ReadEnd adds to r what the keeper has noted of its end, if it has, and
-// reports whether it had.
-func (s *Store) ReadEnd(r *Record) bool {
-	e, ok := s.noted(r.ID, r.Proc)
+// reports whether it had. With an error nobody knows.
+func (s *Store) ReadEnd(r *Record) (bool, error) {
+	e, ok, err := s.noted(r.ID, r.Proc)
 	if ok {
 		if b, err := os.ReadFile(s.LiveDir(r.ID) + "/stop"); err == nil && bytes.Equal(b, runOf(r.Proc)) {
 			r.StopRequested = true
 		}
 		r.End(e, 0, r.Finished)
 	}
-	return ok
+	return ok, err
 }
 
 // ExecEnd returns what the keeper of a session has noted of its end, if it has.
-func (s *Store) ExecEnd(x *Exec) (exit.Seen, bool) { return s.noted(x.ID, x.Proc) }
+func (s *Store) ExecEnd(x *Exec) (exit.Seen, bool, error) { return s.noted(x.ID, x.Proc) }
 
 // noted is the note of the end of what has the id and the first process.
-func (s *Store) noted(id string, p Proc) (exit.Seen, bool) {
+func (s *Store) noted(id string, p Proc) (exit.Seen, bool, error) {
 	b, err := os.ReadFile(s.LiveDir(id) + "/end")
+	if errors.Is(err, unix.ENOENT) {
+		return exit.Seen{}, false, nil
+	}
 	if err != nil {
-		return exit.Seen{}, false
+		return exit.Seen{}, false, fault.New(fault.KindOf(err), "read the note of its end: %w", err)
 	}
 	e, ok := exit.Parse(b)
-	return e, ok && e.Pid == p.Pid && e.Start == p.Start
+	return e, ok && e.Pid == p.Pid && e.Start == p.Start, nil
 }

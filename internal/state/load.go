@@ -24,7 +24,10 @@ func (s *Store) Load(id string) (*Record, Status, error) {
 	}
 	deadline := time.Time{}
 	for {
-		st, sure := s.look(r)
+		st, sure, err := s.look(r)
+		if err != nil {
+			return nil, Dead, err
+		}
 		if sure {
 			return r, st, nil
 		}
@@ -54,27 +57,29 @@ func (s *Store) Load(id string) (*Record, Status, error) {
 
 // look is the status as far as one look tells; sure is false for a process
 // that is gone and whose end is nowhere.
-func (s *Store) look(r *Record) (st Status, sure bool) {
+func (s *Store) look(r *Record) (st Status, sure bool, err error) {
 	switch {
 	case r.Removing:
-		return Removing, true
+		return Removing, true, nil
 	case r.Exited && !r.RestartAt.IsZero() && ThisBoot(r.Keeper.Boot):
-		return Restarting, true
+		return Restarting, true, nil
 	case r.Exited:
-		return Exited, true
+		return Exited, true, nil
 	case r.Proc.Pid == 0:
-		return Created, true
+		return Created, true, nil
 	case r.Proc.Look() != Gone:
 		if r.Paused {
-			return Paused, true
+			return Paused, true, nil
 		}
-		return Active, true
-	case s.ReadEnd(r):
-		return Exited, true
-	case r.Keeper.Pid == 0 && s.Underway(r.ID):
-		return Removing, true // in the foreground, and its command is cleaning up
+		return Active, true, nil
 	}
-	return Exited, false
+	switch noted, err := s.ReadEnd(r); {
+	case err != nil || noted:
+		return Exited, true, err
+	case r.Keeper.Pid == 0 && s.Underway(r.ID):
+		return Removing, true, nil // in the foreground, and its command is cleaning up
+	}
+	return Exited, false, nil
 }
 
 // Unseen notes that nobody saw the end.

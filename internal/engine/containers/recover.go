@@ -50,7 +50,9 @@ func (e *Room) Recover() error {
 		// A run in the foreground of a command that was killed. What has been told
 		// is not told again when the rest fails.
 		if !r.Exited {
-			e.seeEnd(r)
+			if err := e.seeEnd(r); err != nil {
+				return err
+			}
 			e.warn(e.ended(r).account())
 			e.warn(e.State.Put(r))
 		}
@@ -110,17 +112,21 @@ func (e *Room) recoverEnded(r *state.Record) error {
 	if r.Keeper.Pid != 0 || r.Exited {
 		return nil // its end is to be written down: whoever looks at it does
 	}
-	e.seeEnd(r)
+	if err := e.seeEnd(r); err != nil {
+		return err
+	}
 	_, err := e.settle(r, state.Proc{})
 	return err
 }
 
 // seeEnd adds to the record what there is to see of an end. Load would take the
 // slot, which this process holds, for that of a command that is cleaning up.
-func (e *Room) seeEnd(r *state.Record) {
-	if !e.State.ReadEnd(r) {
+func (e *Room) seeEnd(r *state.Record) error {
+	noted, err := e.State.ReadEnd(r)
+	if err == nil && !noted {
 		r.Unseen()
 	}
+	return err
 }
 
 // warn tells of what stops nothing.

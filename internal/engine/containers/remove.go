@@ -153,7 +153,12 @@ func (e *Room) putDown(ctx context.Context, r *state.Record, st state.Status) er
 	if err := e.endKeeper(ctx, r.Keeper); err != nil {
 		return err
 	}
-	noted := r.Keeper.Pid != 0 && e.State.ReadEnd(r)
+	noted := false
+	if r.Keeper.Pid != 0 {
+		var err error
+		noted, err = e.State.ReadEnd(r)
+		e.warn(err) // it goes all the same
+	}
 	n := &ending{e: e, r: r, seen: killed(), warn: e.Warn}
 	if noted {
 		n.seen = r.Seen()

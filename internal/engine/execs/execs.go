@@ -185,7 +185,7 @@ func (e *Room) findSession(id string, warn func(string)) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if x.Proc.Pid != 0 {
+	if x.Proc.Pid != 0 || x.Exited {
 		return nil, fault.New(fault.Conflict, "exec session %s has already run", x.ID)
 	}
 	cfg := &api.ExecConfig{}
@@ -379,7 +379,11 @@ func (e *Room) Inspect(id string) (*Info, error) {
 		i.ExitCode = &x.ExitCode
 	case x.Proc.Pid != 0:
 		code := exit.NoCode // whoever waited for it was killed
-		if seen, ok := e.State.ExecEnd(x); ok {
+		seen, ok, err := e.State.ExecEnd(x)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
 			code = seen.Code
 		}
 		i.ExitCode = &code

@@ -172,9 +172,9 @@ func (e *Room) Ended(id string) error {
 	if err != nil {
 		return err
 	}
-	seen, ok := e.State.ExecEnd(x)
-	if !ok || x.Exited {
-		return nil
+	seen, ok, err := e.State.ExecEnd(x)
+	if err != nil || !ok || x.Exited {
+		return err
 	}
 	s := &session{e: e, x: *x}
 	err = s.put(&state.Exec{ID: x.ID, Exited: true, ExitCode: seen.Code, Finished: time.Unix(0, seen.Time).UTC()})
