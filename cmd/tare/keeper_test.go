@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -341,6 +342,45 @@ func TestKeeperSettings(t *testing.T) {
 	own := regexp.MustCompile(`(?m)^(keeper|container\.(child|pidfd|in|out|err|listen)) .*\n`)
 	if a, b := own.ReplaceAllString(first, ""), own.ReplaceAllString(settings(), ""); a != b {
 		t.Errorf("the next keeper's settings:\n%s\nthe first one's:\n%s", b, a)
+	}
+	r.Must(t, "rm", "-f", "web")
+}
+
+// TestKeeperTerminalLeft: a terminal that nobody holds for a moment is not at its end.
+func TestKeeperTerminalLeft(t *testing.T) {
+	t.Parallel()
+	r := keptRig(t)
+	args := busybox(t, "exec </dev/null >/dev/null 2>&1; sleep 0.2; echo hello >/dev/console; sleep 1000", "-d", "-t", "--name", "web")
+	r.Must(t, args...)
+	eventually(t, "its output", func() bool { return strings.Contains(r.Must(t, "logs", "web"), "hello") })
+	r.Must(t, "kill", "web")
+	r.Must(t, "rm", "web")
+}
+
+// TestKeeperReaps: what a keeper has started does not stay as a zombie of the process
+// that starts the container again.
+func TestKeeperReaps(t *testing.T) {
+	t.Parallel()
+	r := keptRig(t)
+	r.Must(t, "run", "-d", "--name", "web", "--restart", "always", "--health-cmd", "sleep 5", "--health-interval", "50ms", "tare/base",
+		"sh", "-c", "sleep 0.3; exit 1")
+	eventually(t, "two restarts", func() bool {
+		return r.Must(t, "inspect", "-f", "{{.State.Running}} {{.RestartCount}}", "web") == "true 2\n"
+	})
+	pid := oneKeeper(t, r)
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has just ended
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if f := strings.Fields(rest); len(f) > 1 && f[0] == "Z" && f[1] == strconv.Itoa(pid) {
+			t.Errorf("a zombie: %s", b)
+		}
 	}
 	r.Must(t, "rm", "-f", "web")
 }

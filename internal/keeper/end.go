@@ -14,6 +14,10 @@ import (
 // looks, before the process is reaped: whoever finds it gone finds the note.
 func (k *keeper) sawEnd() {
 	k.ended = true
+	if k.slave >= 0 {
+		_ = unix.Close(k.slave) // so that the terminal tells when nobody has it
+		k.slave = -1
+	}
 	k.patient = time.Now().Add(clientPatience)
 	status, known := k.status()
 	k.end = exit.Seen{Code: exit.NoCode}
@@ -103,6 +107,7 @@ func (k *keeper) forsake() {
 // down the end and does what follows. The clients' descriptors stay open until
 // it has: they wait for that.
 func (k *keeper) handOver() int {
+	k.endProbe()
 	k.forsake()
 	if k.log != nil {
 		if err := k.log.End(time.Now()); err != nil && k.logErr == 0 {

@@ -114,8 +114,9 @@ type keeper struct {
 
 	probe probe
 
-	tee [2]int // a pipe, once a client wants output; see peek
-	fds []unix.PollFd
+	slave int    // the terminal's other end, while the container runs; or -1
+	tee   [2]int // a pipe, once a client wants output; see peek
+	fds   []unix.PollFd
 	// A message to clients: its first byte is the kind. While one of them owes
 	// a look at it, nothing more is read: the container waits, and nothing is
 	// lost.
@@ -142,7 +143,13 @@ func (k *keeper) begin() {
 		{k.Err, wire.Errors, logs.Stderr, wire.WantErrors},
 	}
 	k.input.fd = k.In
+	k.slave = -1
 	if k.Pty >= 0 {
+		// Where nobody holds the other end for a moment (an init that begins a
+		// session), the terminal would be at its end for us.
+		if fd, _, no := unix.Syscall(unix.SYS_IOCTL, uintptr(k.Pty), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC); no == 0 {
+			k.slave = int(fd)
+		}
 		// Without a pipe's ends there is one descriptor, for both directions.
 		_ = unix.SetNonblock(k.Pty, true)
 		k.outputs[0].fd, k.input.fd = k.Pty, k.Pty

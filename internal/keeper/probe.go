@@ -32,6 +32,25 @@ func (k *keeper) startProbe() {
 	p.pid, p.fd, p.at = pid, pipe[0], time.Time{}
 }
 
+// endProbe ends the check that runs, whose container has ended: this process becomes
+// another program, which knows nothing of a child.
+func (k *keeper) endProbe() {
+	if k.probe.pid == 0 {
+		return
+	}
+	_ = unix.Kill(k.probe.pid, unix.SIGKILL) // our child, and not reaped
+	k.reapProbe()
+}
+
+func (k *keeper) reapProbe() {
+	for {
+		if _, err := unix.Wait4(k.probe.pid, nil, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	k.probe.pid = 0
+}
+
 // probed takes the answer. A probe ends with it.
 func (k *keeper) probed() {
 	p := &k.probe
@@ -47,10 +66,6 @@ func (k *keeper) probed() {
 		}
 	}
 	_ = unix.Close(p.fd)
-	for {
-		if _, err := unix.Wait4(p.pid, nil, 0, nil); err != unix.EINTR {
-			break
-		}
-	}
-	p.fd, p.pid, p.at = -1, 0, time.Now().Add(time.Duration(next))
+	k.reapProbe()
+	p.fd, p.at = -1, time.Now().Add(time.Duration(next))
 }
