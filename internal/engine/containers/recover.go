@@ -30,7 +30,7 @@ func (e *Room) Recover() error {
 		case p.Removal:
 		case life == state.Unknown:
 			return state.ErrLater
-		case life == state.Running:
+		case life == state.Running, life == state.Waiting && p.Started: // it waits for nothing then: a thread executes a program
 			if err := e.Snapshots.Sweep(p.ID); err != nil || r.Keeper.Pid != 0 {
 				return err
 			}

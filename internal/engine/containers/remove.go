@@ -112,7 +112,7 @@ func (e *Room) removeUnread(id string) error {
 		}
 	}
 	name := e.State.NameOf(id)
-	return errors.Join(e.discard(id, name, false), e.discard(id, name, true))
+	return errors.Join(e.Sandboxes.Release(id, nil), e.discard(id, name, false), e.discard(id, name, true))
 }
 
 // endKeeper lets the keeper of a container that has ended tell its clients, and kills

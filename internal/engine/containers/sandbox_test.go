@@ -394,3 +394,29 @@ func TestRetryOfAnother(t *testing.T) {
 	}
 	assertEmpty(t, e)
 }
+
+// TestPIDOf: a container ends with the first process of the pid namespace that it is in,
+// whoever's that is, and with nobody in the host's.
+func TestPIDOf(t *testing.T) {
+	e := keptEngine(t)
+	run := func(name, mode string) *state.Record {
+		c := testContainer("sleep", "1000")
+		c.Name, c.HostConfig.PidMode = name, mode
+		id := begun(t, e, &Request{Config: c})
+		t.Cleanup(func() { _, _ = e.Remove(context.Background(), name, true, true) })
+		r, err := e.State.Get(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	first := run("other", "")
+	run("web", "container:other")
+	if r := run("third", "container:web"); r.PIDOf != first.Proc {
+		t.Errorf("%+v, want %+v", r.PIDOf, first.Proc)
+	}
+	run("hosts", "host")
+	if r := run("joined", "container:hosts"); r.PIDOf != (state.Proc{}) {
+		t.Errorf("%+v of the host", r.PIDOf)
+	}
+}

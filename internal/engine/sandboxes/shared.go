@@ -153,11 +153,24 @@ func (r *Room) open(s *ground.Sandbox, id string, n ground.Join) error {
 	s.Hold(n.Option, fd)
 	switch n.Option {
 	case "pid":
-		s.PIDOf = rec.Proc
+		s.PIDOf, err = pidOf(rec)
 	case ofNetwork:
 		s.Hosts, s.Resolv, err = r.read(rec.Proc)
 	}
 	return err
+}
+
+// pidOf is the process with which the pid namespace of a container ends: that of whose
+// namespace it is in itself, and none for the host's.
+func pidOf(rec *state.Record) (state.Proc, error) {
+	c, err := ground.Config(rec)
+	if err != nil || c.HostConfig.PidMode == "host" {
+		return state.Proc{}, err
+	}
+	if rec.PIDOf.Pid != 0 {
+		return rec.PIDOf, nil
+	}
+	return rec.Proc, nil
 }
 
 // sharing returns a running container that lets others join a namespace.
