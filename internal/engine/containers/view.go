@@ -73,7 +73,7 @@ func (e *Room) stoppedView(ctx context.Context, r *state.Record) (*view, error) 
 		return nil, err
 	}
 	old := *r
-	look := &start{e: e, q: &Request{Until: Planned}, id: r.ID, config: c, old: &old}
+	look := &start{e: e, q: &Request{Until: Planned}, id: r.ID, config: ground.Alone(c), old: &old}
 	if err := look.begin(ctx); err != nil {
 		return nil, err
 	}

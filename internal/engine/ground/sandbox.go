@@ -121,6 +121,19 @@ func Joins(c *api.ContainerConfig) []Join {
 	return list
 }
 
+// Alone is the configuration of one that joins nobody, for a look at its files: those
+// that it joins need not be there any more.
+func Alone(c *api.ContainerConfig) *api.ContainerConfig {
+	alone := *c
+	h := &alone.HostConfig
+	for _, mode := range []*string{&h.NetworkMode, &h.IpcMode, &h.UTSMode, &h.PidMode} {
+		if strings.HasPrefix(*mode, ofContainer) || strings.HasPrefix(*mode, OfSandbox) {
+			*mode = ""
+		}
+	}
+	return &alone
+}
+
 // PlainNetwork reports whether the container will have a new network namespace
 // that belongs to the engine's user namespace.
 func PlainNetwork(c *api.ContainerConfig) bool {
