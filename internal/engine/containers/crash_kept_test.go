@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tare-engine/tare/internal/api"
 	"golang.org/x/sys/unix"
@@ -125,11 +126,39 @@ func beginCrashed(t *testing.T, e *house, n int, q *Request) string {
 		t.Fatalf("no error after %q", where)
 	case rerr == nil:
 		dead(t, pid)
+		unlocked(t, e)
 		return where
 	case err != nil:
 		t.Fatalf("step %d: %v", n, err)
 	}
 	return ""
+}
+
+// unlocked waits until nobody holds a slot: a child that was cloned and has not run yet
+// has the locks of a starter that was killed, until it closes what is not its own. The
+// next command after that cleans up.
+func unlocked(t *testing.T, e *house) {
+	t.Helper()
+	f, err := os.OpenFile(e.opt.RunRoot+"/pending", os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		l := unix.Flock_t{Type: unix.F_WRLCK}
+		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Type == unix.F_UNLCK {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a slot is still held")
+		}
+	}
 }
 
 // dead waits until all of a killed starter, our child, has let go of everything:
